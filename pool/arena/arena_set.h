@@ -1,0 +1,93 @@
+// ArenaSet: the windows and arenas of all nodes of one pool; which node a CPU's memory comes from, and where it comes
+// from when that node is full.
+//
+// Shape      one PROT_NONE reservation, cut into equal windows, one per node that the placement may use; a window's
+//            number is dense, the kernel's node id stands beside it
+// Units      bytes; slots are 64 KiB
+// Owner      the PoolCore; gives all address space back when destroyed (not in a forked child, where it is not mapped)
+// Threads    constant after Create but for the arenas, which guard themselves
+// Invariant  a run allocated from window w lies in window w; committed bytes of all windows ≤ capacity_bytes
+// Errors     Create fills an Error and leaves nothing mapped
+// Cost       Create: some system calls per node, plus the pages populated at start
+#ifndef HUGEPOOL_ARENA_ARENA_SET_H_
+#define HUGEPOOL_ARENA_ARENA_SET_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "arena/address_map.h"
+#include "arena/commit_budget.h"
+#include "arena/metadata_memory.h"
+#include "arena/node_arena.h"
+#include "arena/node_backing.h"
+#include "hugepool/error.h"
+#include "hugepool/pool_options.h"
+#include "os/os_memory.h"
+#include "topology/topology.h"
+
+namespace hugepool::internal {
+
+class ArenaSet {
+ public:
+  static std::unique_ptr<ArenaSet> Create(const PoolOptions& options, OsMemory& os, const Topology& topology,
+                                          MetadataMemory& metadata, Error* error);
+  ~ArenaSet();
+
+  size_t window_count() const { return arenas_.size(); }
+  size_t slots_per_window() const { return map_->slots_per_window(); }
+  int NodeIdOf(size_t window) const { return backings_[window]->node_id(); }
+  // The window from which a CPU is served first.
+  size_t HomeOfCpu(int cpu) const {
+    const size_t index = static_cast<size_t>(cpu);
+    return index < home_of_cpu_.size() ? home_of_cpu_[index] : 0;
+  }
+  size_t cpu_limit() const { return home_of_cpu_.size(); }
+  // Every window, nearest to `window` first, itself at the front.
+  const std::vector<size_t>& ByDistance(size_t window) const { return by_distance_[window]; }
+
+  // From this window or not at all; empty pages of the others are given back when only the budget stands in the way.
+  void* AllocateSlab(size_t window, size_t slot_count, SlotTag tag);
+  void* AllocateRun(size_t window, size_t slot_count);
+  void Free(void* run, size_t slot_count) { arenas_[map_->WindowOf(run)]->Free(run, slot_count); }
+
+  void Trim(size_t target_bytes);
+
+  // The child of a fork: the windows are not mapped there, so they are not unmapped either.
+  void Abandon() { reservation_ = nullptr; }
+
+  const AddressMap& map() const { return *map_; }
+  const CommitBudget& budget() const { return budget_; }
+  NodeArena& arena(size_t window) { return *arenas_[window]; }
+  char* WindowAddress(size_t window) const { return backings_[window]->AddressOf(ToPageIndex(0)); }
+  size_t window_bytes() const { return window_bytes_; }
+  OsMemory& os() const { return os_; }
+
+ private:
+  ArenaSet(OsMemory& os, size_t capacity_bytes) : os_(os), budget_(capacity_bytes) {}
+
+  bool ReserveWindows(const PoolOptions& options, size_t window_count, Error* error);
+  bool BuildArenas(const PoolOptions& options, const Topology& topology, const std::vector<NodeIndex>& nodes,
+                   MetadataMemory& metadata, Error* error);
+  bool HugePagesSuffice(const PoolOptions& options, Error* error);
+  bool PopulateAtStart(const PoolOptions& options, Error* error);
+  bool TrimOthers(size_t window, size_t needed_bytes);
+
+  OsMemory& os_;
+  CommitBudget budget_;
+  void* reservation_ = nullptr;
+  size_t reservation_bytes_ = 0;
+  char* base_ = nullptr;
+  size_t window_bytes_ = 0;
+  std::unique_ptr<AddressMap> map_;
+  std::vector<std::unique_ptr<NodeBacking>> backings_;  // by window
+  std::vector<std::unique_ptr<NodeArena>> arenas_;      // by window
+  std::vector<std::vector<size_t>> by_distance_;
+  std::vector<size_t> home_of_cpu_;
+};
+
+}  // namespace hugepool::internal
+
+#endif  // HUGEPOOL_ARENA_ARENA_SET_H_

@@ -1,0 +1,162 @@
+#include "arena/node_backing.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25  // Linux 6.1; newer than Debian 12's headers
+#endif
+
+namespace hugepool::internal {
+namespace {
+
+constexpr size_t kSmallPageBytes = 4096;
+constexpr size_t kSmallPagesPerHugePage = kHugePageBytes / kSmallPageBytes;
+// How long a region that refused is left alone. Long against a failing system call, short against an operator.
+constexpr uint64_t kRetryAfterNs = 10'000'000;
+
+constexpr Backing TopRung(HugePages huge_pages) {
+  switch (huge_pages) {
+    case HugePages::kRequired:
+    case HugePages::kPreferred: return Backing::kHugetlb;
+    case HugePages::kTransparent: return Backing::kTransparentHuge;
+    case HugePages::kOff: return Backing::kSmall;
+  }
+  return Backing::kSmall;
+}
+
+}  // namespace
+
+NodeBacking::NodeBacking(OsMemory& os, const Config& config)
+    : os_(os),
+      node_id_(config.node_id),
+      node_reserve_bytes_(std::min<uint64_t>(uint64_t{64} << 20, config.node_memory_bytes / 32)),
+      window_(config.window),
+      window_bytes_(config.window_bytes),
+      huge_pages_(config.huge_pages),
+      strict_(config.strict),
+      top_rung_(TopRung(config.huge_pages)) {}
+
+bool NodeBacking::Prepare(Error* error) {
+  const size_t half_bytes = window_bytes_ / 2;
+  char* const fallback = window_ + half_bytes;
+  bool hugetlb = top_rung_ == Backing::kHugetlb && os_.MapHugetlb(window_, half_bytes) == 0;
+  // In a forked child a private hugetlb page without a spare one is a SIGBUS: such a mapping is not used.
+  if (hugetlb && os_.Advise(window_, half_bytes, MADV_DONTFORK) != 0) hugetlb = false;
+  const int refused = os_.Advise(fallback, half_bytes, MADV_DONTFORK);
+  if (refused != 0) {
+    *error = Error{.code = ErrorCode::kSystem,
+                   .operation = "madvise(MADV_DONTFORK)",
+                   .errno_value = refused,
+                   .node_id = node_id_,
+                   .bytes = half_bytes,
+                   .message = "the pool's pages cannot be kept out of forked children",
+                   .mend = "Allow madvise in the seccomp profile."};
+    return false;
+  }
+  // Core dumps without the cache, and the page size wished for: both do without harm where they are refused.
+  (void)os_.Advise(window_, window_bytes_, MADV_DONTDUMP);
+  (void)os_.Advise(fallback, half_bytes, huge_pages_ == HugePages::kOff ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
+  bound_ = os_.BindTo(window_, window_bytes_, node_id_) == 0;
+  if (!bound_) ++refused_bind_count_;
+  hugetlb_mapped_ = hugetlb;
+  return true;
+}
+
+bool NodeBacking::UsesRegion(Region region) const {
+  return region == Region::kHugetlb ? top_rung_ == Backing::kHugetlb : huge_pages_ != HugePages::kRequired;
+}
+
+bool NodeBacking::WorthTrying(Region region) const {
+  const uint64_t retry_at_ns = retry_at_ns_[static_cast<size_t>(region)];
+  return retry_at_ns == 0 || os_.NowNs() >= retry_at_ns;
+}
+
+void NodeBacking::Refused(Backing rung, Region region) {
+  ++refused_counts_[static_cast<size_t>(rung)];
+  retry_at_ns_[static_cast<size_t>(region)] = os_.NowNs() + kRetryAfterNs;
+}
+
+// Small pages under MPOL_BIND on a full node wake the OOM killer instead of failing: look before populating. What
+// cannot be read is not held against the node.
+bool NodeBacking::NodeHasRoom() {
+  uint64_t available_bytes = 0;
+  if (os_.NodeAvailableBytes(node_id_, &available_bytes) != 0) return true;
+  return available_bytes >= node_reserve_bytes_ + kHugePageBytes;
+}
+
+NodeBacking::Location NodeBacking::Locate(PageIndex page, bool one_page) {
+  std::array<void*, kSmallPagesPerHugePage> addresses;
+  std::array<int, kSmallPagesPerHugePage> node_ids;
+  const size_t count = one_page ? 1 : kSmallPagesPerHugePage;
+  for (size_t i = 0; i < count; ++i) addresses[i] = AddressOf(page) + i * kSmallPageBytes;
+  if (os_.Locate(addresses.data(), count, node_ids.data()) != 0) {
+    ++refused_locate_count_;
+    return Location::kUnknown;
+  }
+  const bool here = std::all_of(node_ids.begin(), node_ids.begin() + static_cast<std::ptrdiff_t>(count),
+                                [this](int node_id) { return node_id == node_id_; });
+  return here ? Location::kHere : Location::kElsewhere;
+}
+
+// The page is populated; hands it out if it lies where it must, else gives it back.
+std::optional<PopulatedPage> NodeBacking::Placed(PageIndex page, Backing backing) {
+  const Location location = Locate(page, backing != Backing::kSmall);
+  if (location == Location::kElsewhere) {
+    ++misplaced_count_;
+    // Where mbind is denied, memory of another node is better than none, unless the placement is strict.
+    if (bound_ || strict_) {
+      (void)GiveBack(page);
+      return std::nullopt;
+    }
+  }
+  return PopulatedPage{backing, location != Location::kHere};
+}
+
+std::optional<PopulatedPage> NodeBacking::Populate(PageIndex page, Region region) {
+  char* const address = AddressOf(page);
+  if (region == Region::kHugetlb) {
+    if (hugetlb_mapped_ && os_.Populate(address, kHugePageBytes) == 0) {
+      if (const auto placed = Placed(page, Backing::kHugetlb)) return placed;
+    }
+    Refused(Backing::kHugetlb, region);
+    return std::nullopt;
+  }
+  const bool try_huge = huge_pages_ != HugePages::kOff;
+  const auto refuse = [&]() -> std::optional<PopulatedPage> {
+    if (try_huge) ++refused_counts_[static_cast<size_t>(Backing::kTransparentHuge)];
+    Refused(Backing::kSmall, region);
+    return std::nullopt;
+  };
+  if (!NodeHasRoom() || os_.AllowAccess(address, kHugePageBytes) != 0) return refuse();
+  if (os_.Populate(address, kHugePageBytes) != 0) {
+    (void)os_.GiveBack(address, kHugePageBytes);  // a prefix may be populated
+    return refuse();
+  }
+  Backing backing = Backing::kSmall;
+  if (try_huge) {
+    // Succeeds at once where the kernel already used a huge page. EINVAL: Linux before 6.1 has no such call, and the
+    // kernel's first choice under MADV_HUGEPAGE is taken for what it is; VerifyPlacement tells.
+    const int refused = os_.Advise(address, kHugePageBytes, MADV_COLLAPSE);
+    if (refused == 0 || refused == EINVAL) {
+      backing = Backing::kTransparentHuge;
+    } else {
+      ++refused_counts_[static_cast<size_t>(Backing::kTransparentHuge)];
+    }
+  }
+  if (const auto placed = Placed(page, backing)) return placed;
+  return refuse();
+}
+
+bool NodeBacking::GiveBack(PageIndex page) {
+  if (os_.GiveBack(AddressOf(page), kHugePageBytes) == 0) {
+    Retry();
+    return true;
+  }
+  ++refused_give_back_count_;
+  return false;
+}
+
+}  // namespace hugepool::internal

@@ -1,0 +1,133 @@
+// PageTable: the books of one node's huge pages: which are populated, on what backing, and which of their slots are
+// taken.
+//
+// Shape      pages 0 … hugetlb_page_count - 1 are the hugetlb region and are used from the bottom up; the rest is the
+//            fall-back region and is used from the top down. Populated pages with a free slot stand in lists by
+//            (backing, largest free aligned run, free slots), so the fullest page that fits is found without a walk.
+// Units      pages are 2 MiB, slots 64 KiB; page indexes count from the bottom of the window
+// Owner      one NodeArena; metadata memory is given by it, zeroed
+// Threads    none of its own: the NodeArena calls it under its lock
+// Invariant  populated page: listed exactly when it has a free slot; taken = 0 ⇔ counted in empty_count
+//            vacant page: beyond the region's used border, or in the region's vacant list
+//            busy page: in no list; somebody populates it or gives it back without the lock
+// Cost       O(1); TakeSpan walks the region's used pages
+#ifndef HUGEPOOL_ARENA_PAGE_TABLE_H_
+#define HUGEPOOL_ARENA_PAGE_TABLE_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "arena/address_map.h"
+#include "hugepool/types.h"
+
+namespace hugepool::internal {
+
+enum class PageIndex : uint32_t {};
+inline constexpr PageIndex kNoPage = static_cast<PageIndex>(UINT32_MAX);
+constexpr size_t ToSize(PageIndex page) { return static_cast<size_t>(page); }
+constexpr PageIndex ToPageIndex(size_t index) { return static_cast<PageIndex>(index); }
+
+enum class Region : uint8_t { kHugetlb, kFallback };
+constexpr Region RegionOf(Backing backing) {
+  return backing == Backing::kHugetlb ? Region::kHugetlb : Region::kFallback;
+}
+
+enum class PageState : uint8_t { kVacant, kBusy, kPopulated };
+
+struct HugePage {
+  uint32_t taken = 0;  // bit s: slot s belongs to a run
+  PageState state = PageState::kVacant;
+  Backing backing = Backing::kHugetlb;
+  bool present = false;     // populated; a busy page may be either
+  bool unverified = false;  // the kernel would not say where the page lies
+  bool listed = false;
+  PageIndex next = kNoPage;  // in the list that the page stands in
+  PageIndex previous = kNoPage;
+};
+
+// Runs of more than one page: pages [first, first + full_page_count) whole, and the lowest tail_slot_count slots
+// behind.
+struct Span {
+  PageIndex first = kNoPage;
+  size_t full_page_count = 0;
+  size_t tail_slot_count = 0;
+  size_t page_count() const { return full_page_count + (tail_slot_count != 0 ? 1 : 0); }
+};
+
+class PageTable {
+ public:
+  // pages: page_count zeroed entries.
+  PageTable(HugePage* pages, size_t page_count, size_t hugetlb_page_count);
+
+  HugePage& page(PageIndex index) { return pages_[ToSize(index)]; }
+  const HugePage& page(PageIndex index) const { return pages_[ToSize(index)]; }
+
+  // A run of slot_count (1 to 32) in the fullest populated page that has room, upper rungs first. A power of two starts
+  // on a multiple of itself. Returns page × 32 + slot.
+  std::optional<size_t> TakeSlots(size_t slot_count);
+  // The same in a page that stands in no list (fresh from TakeVacant and populated); the page is listed afterwards.
+  size_t TakeSlotsIn(PageIndex index, size_t slot_count);
+  // Frees slots of one page. True: the page is empty now.
+  bool FreeSlots(PageIndex index, uint32_t mask);
+
+  // A page to populate: busy from now on.
+  std::optional<PageIndex> TakeVacant(Region region);
+  // A busy page that turned out populated: it joins the lists.
+  void PutPopulated(PageIndex index);
+  // A busy page that holds nothing.
+  void PutVacant(PageIndex index);
+  // An empty populated page on the rung `highest` or below, lowest rung first: busy from now on.
+  std::optional<PageIndex> TakeEmpty(Backing highest);
+  // Takes this empty page out of the lists: busy from now on.
+  void MakeBusy(PageIndex index);
+
+  // Contiguous pages for a span in a region; first where no border moves. Whole pages become busy; those that are not
+  // present are still to be populated. A tail page that is in use gets its slots taken at once and stays listed; a
+  // vacant or empty one becomes busy like the rest.
+  std::optional<Span> TakeSpan(Region region, size_t full_page_count, size_t tail_slot_count);
+
+  size_t empty_count(Backing backing) const { return empty_counts_[static_cast<size_t>(backing)]; }
+  size_t populated_count(Backing backing) const { return populated_counts_[static_cast<size_t>(backing)]; }
+
+  // Recounts everything; false: *why.
+  bool Check(std::string* why) const;
+
+  // Pages that were ever used, for walks: [0, hugetlb_border) and [fallback_border, page_count).
+  size_t hugetlb_border() const { return hugetlb_border_; }
+  size_t fallback_border() const { return fallback_border_; }
+  size_t page_count() const { return page_count_; }
+
+ private:
+  static constexpr size_t kOrderCount = 6;  // runs of 1, 2, 4, 8, 16, 32 slots
+  static constexpr size_t kFreeCounts = kSlotsPerHugePage + 1;
+
+  struct List {
+    std::array<PageIndex, kFreeCounts> heads;
+    uint64_t nonempty = 0;  // bit f: heads[f] is a page
+  };
+
+  List& ListOf(const HugePage& page);
+  void Link(PageIndex index);
+  void Unlink(PageIndex index);
+  void TakeMask(PageIndex index, uint32_t mask);
+  void UnlinkVacant(PageIndex index);
+  bool SpanFits(size_t first, size_t full_page_count, size_t tail_slot_count, size_t end) const;
+  Span ClaimSpan(size_t first, size_t full_page_count, size_t tail_slot_count);
+
+  HugePage* const pages_;
+  const size_t page_count_;
+  const size_t hugetlb_page_count_;
+  size_t hugetlb_border_ = 0;                                // pages below were used at least once
+  size_t fallback_border_;                                   // pages from here on were used at least once
+  std::array<PageIndex, 2> vacant_heads_{kNoPage, kNoPage};  // by Region
+  std::array<std::array<List, kOrderCount>, kBackingCount> lists_;
+  std::array<size_t, kBackingCount> empty_counts_{};
+  std::array<size_t, kBackingCount> populated_counts_{};
+};
+
+}  // namespace hugepool::internal
+
+#endif  // HUGEPOOL_ARENA_PAGE_TABLE_H_

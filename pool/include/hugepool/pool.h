@@ -1,0 +1,95 @@
+// Pool: memory for blocks and records on huge pages of the right NUMA node.
+//
+// Shape      huge pages per node → runs → slabs of one size class → caches per CPU; docs/design.md walks one block down
+// Units      sizes in bytes; node ids are the kernel's
+// Alignment  16 B; a cache line (64 B) for sizes from 1 KiB; up to 4 KiB on request
+// Threads    every call from any thread; a block may be freed by another thread than the one that allocated it
+// Errors     cold calls fill an Error; Allocate returns nullptr; a double free that the slab floor sees, a pointer that
+//            is no block of this pool, and a wrong size end the process with a report on standard error
+// fork       a child keeps the books but not the pages: Allocate serves it by malloc, Deallocate of a parent's block is
+//            a counted no-op, destructors are safe; reading a parent's block is a SIGSEGV. A child may create its own.
+// Signals    not async-signal-safe
+#ifndef HUGEPOOL_POOL_H_
+#define HUGEPOOL_POOL_H_
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "hugepool/error.h"
+#include "hugepool/export.h"
+#include "hugepool/pool_options.h"
+#include "hugepool/pool_stats.h"
+
+namespace hugepool {
+
+namespace internal {
+class PoolCore;
+struct PoolBuilder;
+}  // namespace internal
+
+class HUGEPOOL_EXPORT Pool {
+ public:
+  // Reserves address space on every node that the placement may use, binds it, and populates what
+  // populate_at_start asks for. Returns nullptr and fills *error (when not null); no half state stays.
+  // Needs Linux 5.14; no capability, no root, no write to /proc or /sys. Cost: milliseconds, plus 0.2–5 ms for each
+  // 2 MiB populated at start, plus up to wait_for_huge_pages_seconds.
+  static std::shared_ptr<Pool> Create(const PoolOptions& options, Error* error);
+
+  // Gives every page back. Blocks still in users' hands are gone with it: the owner of the pool outlives its blocks.
+  ~Pool();
+
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  // A block of at least max(bytes, 1), at most capacity_bytes; nullptr when that is refused (capacity, a strict
+  // placement, huge_pages = required, or the machine is out of memory). Contents are not defined.
+  // Cost: one cache pop; a batch from a slab on a miss; 0.2–5 ms when a page must be populated.
+  void* Allocate(size_t bytes) noexcept;
+  // alignment_bytes: a power of two, 1 to 4,096; anything else returns nullptr.
+  void* Allocate(size_t bytes, size_t alignment_bytes) noexcept;
+
+  // nullptr is allowed. The second form takes the size (or any size up to UsableSize) that was asked for, and checks
+  // it.
+  void Deallocate(void* block) noexcept;
+  void Deallocate(void* block, size_t bytes) noexcept;
+
+  // Bytes that may be used from `block` on: the true share of memory that it takes. O(1), from the pointer alone.
+  size_t UsableSize(const void* block) const noexcept;
+
+  // The kernel's id of the node on which `block` lies, by its address. O(1). -1 when it is not of this pool.
+  int NodeOf(const void* block) const noexcept;
+
+  // Whether the address lies in this pool's windows. O(1).
+  bool Owns(const void* block) const noexcept;
+
+  // Drains the caches and gives empty pages back to the system until at most target_bytes are committed, or nothing
+  // more is empty. Returns committed bytes afterwards. Other threads go on meanwhile. Cost: one system call a page.
+  size_t Trim(size_t target_bytes) noexcept;
+
+  // Cost: microseconds per node and class; takes each lock once, briefly.
+  PoolStats Stats() const;
+
+  // Asks the kernel (move_pages, smaps) where each present page lies and how big it is. Returns nothing and fills
+  // *error where the kernel does not say. Cost: one look-up per 4 KiB or 2 MiB page.
+  std::optional<PlacementReport> VerifyPlacement(Error* error) const;
+
+  // Recomputes every counting identity from the books: used + free = capacity of each slab, runs = bits of each page,
+  // pages = committed bytes. Call it while no other thread uses the pool. False: *why says which and where.
+  // Cost: linear in the pages ever used.
+  bool CheckInvariants(std::string* why) const;
+
+  const PoolOptions& options() const noexcept;
+
+ private:
+  friend class SlabCache;
+  friend struct internal::PoolBuilder;
+  explicit Pool(std::unique_ptr<internal::PoolCore> core);
+
+  const std::unique_ptr<internal::PoolCore> core_;
+};
+
+}  // namespace hugepool
+
+#endif  // HUGEPOOL_POOL_H_

@@ -1,0 +1,61 @@
+// PoolOptions: everything that Pool::Create may be told.
+//
+// Threads    a value; no sharing
+// Errors     Parse and Pool::Create name the option, the value, the allowed range and the mend
+#ifndef HUGEPOOL_POOL_OPTIONS_H_
+#define HUGEPOOL_POOL_OPTIONS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "hugepool/error.h"
+#include "hugepool/export.h"
+#include "hugepool/types.h"
+
+namespace hugepool {
+
+struct PoolOptions {
+  // Most memory that the pool's pages may take, over all nodes; metadata (< 0.5 %) comes on top.
+  // 2 MiB to the machine's physical memory; rounded up to 2 MiB.
+  size_t capacity_bytes = size_t{1} << 30;
+
+  HugePages huge_pages = HugePages::kPreferred;
+  Placement placement = Placement::Local();
+  PopulateAtStart populate_at_start = PopulateAtStart::kNone;
+
+  // How long Create waits for as many free huge pages as the capacity needs, before it goes on with what is there
+  // (or, with `required`, fails). A predecessor that was killed gives its pages back only after seconds.
+  // 0 to 3,600; without effect for `transparent` and `off`.
+  uint32_t wait_for_huge_pages_seconds = 0;
+
+  // Most bytes of free blocks that the caches of one CPU may hold back. 0 (no caching) to 1 GiB.
+  size_t cache_bytes_per_cpu = size_t{2} << 20;
+
+  // Shown in statistics and error reports. At most 64 characters.
+  std::string name = "hugepool";
+
+  // Reads "capacity=8G; huge_pages=required; placement=node(1)". Names are those of the fields, without `_bytes`;
+  // sizes take K, M, G, T (powers of 1,024). What is not named keeps its default. Unknown names are an error.
+  // Returns nothing and fills *error (when not null) on bad input. Cost: linear in the text.
+  HUGEPOOL_EXPORT static std::optional<PoolOptions> Parse(std::string_view text, Error* error);
+
+  // The text from which Parse makes these options again.
+  HUGEPOOL_EXPORT std::string ToString() const;
+};
+
+// "64M" → 67108864. A whole number, then nothing or one of K, M, G, T (either case; "KiB"/"KB" spellings too).
+// Fills *error and returns nothing for anything else, and for what does not fit into 64 bits.
+HUGEPOOL_EXPORT std::optional<uint64_t> ParseBytes(std::string_view text, Error* error);
+
+// "8G", "1536M", "4097": the shortest text from which ParseBytes makes the same number.
+HUGEPOOL_EXPORT std::string FormatBytes(uint64_t bytes);
+
+// "local", "local_strict", "interleave", "node(3)".
+HUGEPOOL_EXPORT std::string ToString(const Placement& placement);
+
+}  // namespace hugepool
+
+#endif  // HUGEPOOL_POOL_OPTIONS_H_

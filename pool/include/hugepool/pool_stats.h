@@ -1,0 +1,89 @@
+// PoolStats: one look at a pool, as plain data.
+//
+// Units      *_bytes are bytes, *_count are events since Create unless said otherwise
+// Threads    a value; Pool::Stats() fills it while other threads go on, so sums may be off by what is in flight
+// Invariant  committed_bytes = sum over nodes of committed_bytes[each backing]
+//            committed_bytes = used_bytes + empty_bytes, per node
+#ifndef HUGEPOOL_POOL_STATS_H_
+#define HUGEPOOL_POOL_STATS_H_
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "hugepool/export.h"
+#include "hugepool/types.h"
+
+namespace hugepool {
+
+struct NodeStats {
+  int node_id = -1;                                       // the kernel's id
+  std::array<uint64_t, kBackingCount> committed_bytes{};  // by Backing: pages populated on this node
+  uint64_t used_bytes = 0;                                // inside pages that hold at least one run
+  uint64_t empty_bytes = 0;                               // populated pages without a run, kept ahead
+  uint64_t degraded_bytes = 0;                            // on a lower rung than the options ask for first
+  uint64_t unverified_bytes = 0;                          // the kernel would not say on which node these lie
+  uint64_t departure_count = 0;                           // allocations that wanted this node and got another
+  uint64_t departed_bytes = 0;                            // the same, in bytes (cumulative)
+  std::array<uint64_t, kBackingCount> refused_count{};    // by Backing: populations that this node could not serve
+  uint64_t misplaced_count = 0;                           // pages that the kernel put elsewhere; given back at once
+};
+
+struct PoolStats {
+  std::string name;
+  std::string backing;     // what huge_pages asked for: "required", "preferred", …
+  std::string placement;   // "local", "node(1)", …
+  std::string cache_mode;  // how the per-CPU caches are guarded: "locked" or "off"
+  uint64_t capacity_bytes = 0;
+  uint64_t committed_bytes = 0;          // pages now populated for blocks, used or kept ahead
+  uint64_t metadata_bytes = 0;           // resident, as the kernel counts (mincore), plus what Create allocated
+  uint64_t allocated_bytes = 0;          // blocks in users' hands, by UsableSize
+  uint64_t cached_bytes = 0;             // free blocks in per-CPU caches and outboxes
+  uint64_t allocated_count = 0;          // blocks in users' hands, now
+  uint64_t failed_count = 0;             // Allocate calls that returned nullptr
+  uint64_t refused_bind_count = 0;       // mbind calls that the system refused
+  uint64_t refused_locate_count = 0;     // move_pages look-ups that the system refused
+  uint64_t refused_give_back_count = 0;  // pages that could not be given back (kernels before 5.18)
+  uint64_t child_allocate_count = 0;     // in a forked child: Allocate calls served by malloc
+  uint64_t child_deallocate_count = 0;   // in a forked child: frees of the parent's blocks, ignored
+  std::vector<NodeStats> nodes;          // every node that this pool may use, by node_id
+
+  uint64_t DegradedBytes() const {
+    uint64_t sum = 0;
+    for (const NodeStats& node : nodes) sum += node.degraded_bytes;
+    return sum;
+  }
+  uint64_t CommittedBytes(Backing rung) const {
+    uint64_t sum = 0;
+    for (const NodeStats& node : nodes) sum += node.committed_bytes[static_cast<size_t>(rung)];
+    return sum;
+  }
+  // All memory of the pool: footprint as docs/design.md defines it.
+  uint64_t FootprintBytes() const { return committed_bytes + metadata_bytes; }
+
+  // A few lines for people.
+  HUGEPOOL_EXPORT std::string ToText() const;
+};
+
+// What the kernel says about the pool's pages (Pool::VerifyPlacement): nothing in it comes from the pool's books.
+struct PlacementReport {
+  struct Node {
+    int node_id = -1;
+    uint64_t page_count = 0;       // base or huge pages of this node's window that are present
+    uint64_t misplaced_count = 0;  // those of them that lie on another node
+  };
+  std::vector<Node> nodes;
+  uint64_t hugetlb_bytes = 0;      // by smaps: Private_Hugetlb of the pool's mappings
+  uint64_t transparent_bytes = 0;  // by smaps: AnonHugePages
+  uint64_t small_bytes = 0;        // by smaps: Rss less AnonHugePages
+  uint64_t MisplacedCount() const {
+    uint64_t sum = 0;
+    for (const Node& node : nodes) sum += node.misplaced_count;
+    return sum;
+  }
+};
+
+}  // namespace hugepool
+
+#endif  // HUGEPOOL_POOL_STATS_H_

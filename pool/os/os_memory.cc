@@ -1,0 +1,167 @@
+#include "os/os_memory.h"
+
+#include <fcntl.h>
+#include <numaif.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+// Debian 12's headers know the first; both are part of the kernel's ABI.
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+namespace hugepool::internal {
+namespace {
+
+int ErrnoOf(bool failed) { return failed ? errno : 0; }
+
+// mbind takes a mask that is one bit longer than its largest node, by the kernel's old quirk.
+constexpr int kMaxNodeId = 1023;
+constexpr size_t kBitsPerWord = 8 * sizeof(unsigned long);
+
+int SetPolicy(void* address, size_t bytes, int policy, int node_id) {
+  if (node_id < 0 || node_id > kMaxNodeId) return EINVAL;
+  std::array<unsigned long, (kMaxNodeId + 1) / kBitsPerWord + 1> mask{};
+  mask[static_cast<size_t>(node_id) / kBitsPerWord] = 1UL << (static_cast<size_t>(node_id) % kBitsPerWord);
+  return ErrnoOf(mbind(address, bytes, policy, mask.data(), kMaxNodeId + 2, 0) != 0);
+}
+
+// Reads a small file whole; returns an errno.
+int ReadSmallFile(const char* path, char* buffer, size_t buffer_bytes) {
+  const int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return errno;
+  size_t length = 0;
+  int result = 0;
+  while (length + 1 < buffer_bytes) {
+    const ssize_t got = read(file, buffer + length, buffer_bytes - 1 - length);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) result = errno;
+    if (got <= 0) break;
+    length += static_cast<size_t>(got);
+  }
+  buffer[length] = '\0';
+  close(file);
+  return result;
+}
+
+// The number behind "label:" in a node's meminfo, in bytes; 0 where the line is missing.
+uint64_t MeminfoBytes(const char* text, const char* label) {
+  const char* line = std::strstr(text, label);
+  return line == nullptr ? 0 : std::strtoull(line + std::strlen(label), nullptr, 10) * 1024;
+}
+
+}  // namespace
+
+int OsMemory::Reserve(size_t bytes, void** address) {
+  void* mapped = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapped == MAP_FAILED) return errno;
+  *address = mapped;
+  return 0;
+}
+
+int OsMemory::MapSmall(size_t bytes, void** address) {
+  void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapped == MAP_FAILED) return errno;
+  // Refused only by kernels without THP, where it is what we want anyway.
+  (void)madvise(mapped, bytes, MADV_NOHUGEPAGE);
+  *address = mapped;
+  return 0;
+}
+
+int OsMemory::MapHugetlb(void* address, size_t bytes) {
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | MAP_HUGETLB;
+  constexpr int kTwoMiB = 21 << 26;  // MAP_HUGE_2MB: log2 of the page size above MAP_HUGE_SHIFT
+  return ErrnoOf(mmap(address, bytes, PROT_READ | PROT_WRITE, kFlags | kTwoMiB, -1, 0) == MAP_FAILED);
+}
+
+int OsMemory::Unmap(void* address, size_t bytes) { return ErrnoOf(munmap(address, bytes) != 0); }
+
+int OsMemory::AllowAccess(void* address, size_t bytes) {
+  return ErrnoOf(mprotect(address, bytes, PROT_READ | PROT_WRITE) != 0);
+}
+
+int OsMemory::Advise(void* address, size_t bytes, int advice) { return ErrnoOf(madvise(address, bytes, advice) != 0); }
+
+int OsMemory::BindTo(void* address, size_t bytes, int node_id) { return SetPolicy(address, bytes, MPOL_BIND, node_id); }
+
+int OsMemory::PreferNode(void* address, size_t bytes, int node_id) {
+  return SetPolicy(address, bytes, MPOL_PREFERRED, node_id);
+}
+
+int OsMemory::Populate(void* address, size_t bytes) {
+  int result = 0;
+  do {
+    result = ErrnoOf(madvise(address, bytes, MADV_POPULATE_WRITE) != 0);
+  } while (result == EINTR || result == EAGAIN);
+  return result;
+}
+
+int OsMemory::GiveBack(void* address, size_t bytes) { return ErrnoOf(madvise(address, bytes, MADV_DONTNEED) != 0); }
+
+int OsMemory::Locate(void* const* addresses, size_t count, int* node_ids) {
+  return ErrnoOf(move_pages(0, count, const_cast<void**>(addresses), nullptr, node_ids, 0) != 0);
+}
+
+uint64_t OsMemory::ResidentBytes(void* address, size_t bytes) {
+  constexpr size_t kPageBytes = 4096;
+  std::array<unsigned char, 4096> present;
+  uint64_t page_count = 0;
+  for (size_t offset = 0; offset < bytes; offset += present.size() * kPageBytes) {
+    const size_t part_bytes = std::min(bytes - offset, present.size() * kPageBytes);
+    if (mincore(static_cast<char*>(address) + offset, part_bytes, present.data()) != 0) return 0;
+    for (size_t page = 0; page * kPageBytes < part_bytes; ++page) page_count += present[page] & 1;
+  }
+  return page_count * kPageBytes;
+}
+
+int OsMemory::NodeAvailableBytes(int node_id, uint64_t* bytes) {
+  char path[96];
+  std::snprintf(path, sizeof path, "/sys/devices/system/node/node%d/meminfo", node_id);
+  char text[4096];
+  const int result = ReadSmallFile(path, text, sizeof text);
+  if (result != 0) return result;
+  *bytes = MeminfoBytes(text, "MemFree:") + MeminfoBytes(text, "Inactive(file):") +
+           MeminfoBytes(text, "Active(file):") / 2 + MeminfoBytes(text, "SReclaimable:") / 2;
+  return 0;
+}
+
+int OsMemory::FreeHugePages(int node_id, uint64_t* count) {
+  char path[128];
+  std::snprintf(path, sizeof path, "/sys/devices/system/node/node%d/hugepages/hugepages-2048kB/free_hugepages",
+                node_id);
+  char text[64];
+  const int result = ReadSmallFile(path, text, sizeof text);
+  if (result != 0) return result;
+  *count = std::strtoull(text, nullptr, 10);
+  return 0;
+}
+
+int OsMemory::CurrentCpu() const { return sched_getcpu(); }
+
+uint64_t OsMemory::NowNs() const {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+void OsMemory::SleepNs(uint64_t duration_ns) {
+  timespec left{static_cast<time_t>(duration_ns / 1'000'000'000), static_cast<long>(duration_ns % 1'000'000'000)};
+  while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+  }
+}
+
+OsMemory& SystemMemory() {
+  static OsMemory* const system = new OsMemory;  // never destroyed: pools may outlive static destructors
+  return *system;
+}
+
+}  // namespace hugepool::internal

@@ -1,0 +1,63 @@
+// OsMemory: every system call that the pool makes, and nothing else. No policy here: each call returns what the kernel
+// said, and tests put an OsMemory of their own in its place to make any call fail at any position.
+//
+// Units      bytes; node ids are the kernel's
+// Threads    every call from any thread; no state
+// Errors     0, or the errno of the refused call
+// Cost       one system call each, unless said otherwise
+#ifndef HUGEPOOL_OS_OS_MEMORY_H_
+#define HUGEPOOL_OS_OS_MEMORY_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace hugepool::internal {
+
+class OsMemory {
+ public:
+  OsMemory() = default;
+  virtual ~OsMemory() = default;
+  OsMemory(const OsMemory&) = delete;
+  OsMemory& operator=(const OsMemory&) = delete;
+
+  // PROT_NONE address space, MAP_NORESERVE; 4 KiB-aligned.
+  virtual int Reserve(size_t bytes, void** address);
+  // Writable private anonymous memory, 4 KiB pages only (MADV_NOHUGEPAGE): for metadata.
+  virtual int MapSmall(size_t bytes, void** address);
+  // Replaces a part of a reservation by one hugetlb mapping: MAP_FIXED, MAP_NORESERVE, private.
+  virtual int MapHugetlb(void* address, size_t bytes);
+  virtual int Unmap(void* address, size_t bytes);
+  // mprotect(PROT_READ | PROT_WRITE).
+  virtual int AllowAccess(void* address, size_t bytes);
+  // madvise with advice: MADV_DONTFORK, MADV_DONTDUMP, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_WIPEONFORK, MADV_COLLAPSE.
+  virtual int Advise(void* address, size_t bytes, int advice);
+  // mbind: strictly to the node (MPOL_BIND), or to it first (MPOL_PREFERRED).
+  virtual int BindTo(void* address, size_t bytes, int node_id);
+  virtual int PreferNode(void* address, size_t bytes, int node_id);
+  // madvise(MADV_POPULATE_WRITE): EFAULT where a touch would be SIGBUS, ENOMEM without memory, EINVAL before
+  // Linux 5.14.
+  virtual int Populate(void* address, size_t bytes);
+  // madvise(MADV_DONTNEED): EINVAL on hugetlb before Linux 5.18.
+  virtual int GiveBack(void* address, size_t bytes);
+  // move_pages without targets: node_ids[i] = node of the page at addresses[i], or -errno (-ENOENT: not present).
+  virtual int Locate(void* const* addresses, size_t count, int* node_ids);
+  // Bytes of the range that the kernel holds resident (mincore; page tables, not swap). 0 where it does not say.
+  virtual uint64_t ResidentBytes(void* address, size_t bytes);
+  // What a node can still give to 4 KiB pages: free plus reclaimable file pages, from its sysfs meminfo. Two reads.
+  virtual int NodeAvailableBytes(int node_id, uint64_t* bytes);
+  // Free 2 MiB hugetlb pages of one node, from sysfs. Surplus pages are not counted.
+  virtual int FreeHugePages(int node_id, uint64_t* count);
+
+  // The CPU that runs the caller. Cost: one read of the rseq area (glibc), or a vDSO call.
+  virtual int CurrentCpu() const;
+  // CLOCK_MONOTONIC_COARSE, and a sleep: both here so that tests can turn the clock.
+  virtual uint64_t NowNs() const;
+  virtual void SleepNs(uint64_t duration_ns);
+};
+
+// The real one; lives for ever.
+OsMemory& SystemMemory();
+
+}  // namespace hugepool::internal
+
+#endif  // HUGEPOOL_OS_OS_MEMORY_H_

@@ -1,0 +1,290 @@
+#include "pool/pool_core.h"
+
+#include <malloc.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <new>
+
+#include "os/report.h"
+#include "pool/placement_report.h"
+
+namespace hugepool::internal {
+namespace {
+
+constexpr size_t kMaxCacheBytesPerCpu = size_t{1} << 30;
+constexpr uint32_t kMaxWaitSeconds = 3600;
+constexpr size_t kMaxNameLength = 64;
+
+bool Refuse(Error* error, std::string message, std::string mend) {
+  *error = Error{.code = ErrorCode::kInvalidArgument,
+                 .operation = "Pool::Create",
+                 .message = std::move(message),
+                 .mend = std::move(mend)};
+  return false;
+}
+
+bool Validate(const PoolOptions& options, const Topology& topology, Error* error) {
+  uint64_t memory_bytes = 0;
+  const bool one_node = options.placement.policy == Placement::Policy::kNode;
+  if (one_node) {
+    const auto node = topology.FindNode(options.placement.node_id);
+    if (!node || !topology.node(*node).usable()) {
+      return Refuse(error,
+                    "placement = node(" + std::to_string(options.placement.node_id) +
+                        ") is no node whose memory this process may use",
+                    "Usable nodes: " + topology.UsableNodeIds() + ".");
+    }
+    memory_bytes = topology.node(*node).memory_bytes;
+  } else {
+    for (const NodeIndex node : topology.usable_nodes()) memory_bytes += topology.node(node).memory_bytes;
+  }
+  if (options.capacity_bytes < kHugePageBytes || options.capacity_bytes > memory_bytes) {
+    return Refuse(error, "capacity_bytes = " + std::to_string(options.capacity_bytes) + " is out of range",
+                  "Allowed: " + FormatBytes(kHugePageBytes) + " to " + std::to_string(memory_bytes) +
+                      " (the memory of " +
+                      (one_node ? "node " + std::to_string(options.placement.node_id) : "the usable nodes") + ").");
+  }
+  if (options.cache_bytes_per_cpu > kMaxCacheBytesPerCpu) {
+    return Refuse(error, "cache_bytes_per_cpu = " + std::to_string(options.cache_bytes_per_cpu) + " is out of range",
+                  "Allowed: 0 (no caching) to 1G.");
+  }
+  if (options.wait_for_huge_pages_seconds > kMaxWaitSeconds) {
+    return Refuse(
+        error,
+        "wait_for_huge_pages_seconds = " + std::to_string(options.wait_for_huge_pages_seconds) + " is out of range",
+        "Allowed: 0 to 3600.");
+  }
+  if (options.name.size() > kMaxNameLength) {
+    return Refuse(error, "name has " + std::to_string(options.name.size()) + " characters", "Allowed: at most 64.");
+  }
+  return true;
+}
+
+PoolOptions Rounded(PoolOptions options) {
+  options.capacity_bytes = (options.capacity_bytes + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes;
+  return options;
+}
+
+}  // namespace
+
+std::unique_ptr<PoolCore> PoolCore::Create(const PoolOptions& options, OsMemory& os, const Topology& topology,
+                                           Error* error) {
+  if (!Validate(options, topology, error)) return nullptr;
+  std::unique_ptr<PoolCore> core(new PoolCore(Rounded(options), os));
+  if (!core->Build(topology, error)) return nullptr;
+  return core;
+}
+
+bool PoolCore::Build(const Topology& topology, Error* error) {
+  constexpr size_t kPageBytes = 4096;
+  alive_ = metadata_.MapArray<std::atomic<uint32_t>>(kPageBytes / sizeof *alive_, -1, error);
+  if (alive_ == nullptr) return false;
+  alive_->store(1, std::memory_order_relaxed);
+  const int refused = os_.Advise(alive_, kPageBytes, MADV_WIPEONFORK);
+  if (refused != 0) {
+    *error = Error{.code = ErrorCode::kSystem,
+                   .operation = "madvise(MADV_WIPEONFORK)",
+                   .errno_value = refused,
+                   .bytes = kPageBytes,
+                   .message = "a forked child could not be told from its parent",
+                   .mend = "Allow madvise in the seccomp profile."};
+    return false;
+  }
+  arenas_ = ArenaSet::Create(options_, os_, topology, metadata_, error);
+  if (arenas_ == nullptr) return false;
+  placement_ = std::make_unique<PlacementPolicy>(options_.placement, *arenas_);
+  slabs_ = SlabSet::Create(*arenas_, metadata_, error);
+  if (slabs_ == nullptr) return false;
+  cache_ = CpuCache::Create(*slabs_, *placement_, options_.cache_bytes_per_cpu, metadata_, error);
+  return cache_ != nullptr;
+}
+
+PoolCore::~PoolCore() {
+  if (alive_ != nullptr && arenas_ != nullptr && InChild()) arenas_->Abandon();
+}
+
+void* PoolCore::Allocate(size_t bytes, size_t alignment_bytes) {
+  if (!std::has_single_bit(alignment_bytes) || alignment_bytes > kMaxAlignmentBytes) return nullptr;
+  if (InChild()) return AllocateInChild(bytes, alignment_bytes);
+  const size_t wanted_bytes = std::max<size_t>(bytes, 1);
+  void* block = nullptr;
+  if (wanted_bytes > kMaxSlabBytes) {
+    block = AllocateRun(wanted_bytes);
+  } else if (alignment_bytes <= kMinAlignmentBytes) {
+    block = cache_->Allocate(ClassFor(wanted_bytes));
+  } else {
+    block = cache_->Allocate(ClassFor(wanted_bytes, alignment_bytes));
+  }
+  if (block == nullptr) failed_count_.fetch_add(1, std::memory_order_relaxed);
+  return block;
+}
+
+void* PoolCore::AllocateClass(SizeClass size_class) {
+  if (InChild()) return AllocateInChild(InfoOf(size_class).object_bytes, kMinAlignmentBytes);
+  void* const block = cache_->Allocate(size_class);
+  if (block == nullptr) failed_count_.fetch_add(1, std::memory_order_relaxed);
+  return block;
+}
+
+void* PoolCore::AllocateRun(size_t bytes) {
+  if (bytes > options_.capacity_bytes) return nullptr;
+  const size_t slot_count = (bytes + kSlotBytes - 1) / kSlotBytes;
+  const size_t target = placement_->Target(os_.CurrentCpu());
+  const auto attempt = [&] {
+    void* found = arenas_->AllocateRun(target, slot_count);
+    if (found != nullptr) return found;
+    placement_->Depart(target, slot_count * kSlotBytes, [&](size_t window) {
+      found = arenas_->AllocateRun(window, slot_count);
+      return found != nullptr;
+    });
+    return found;
+  };
+  void* run = attempt();
+  if (run == nullptr) {
+    // Starved: caches and slabs without used objects may hold the pages that are missing.
+    const bool drained = cache_->Drain();
+    const bool released = slabs_->ReleaseEmpty();
+    if (drained || released) run = attempt();
+  }
+  if (run != nullptr) {
+    run_bytes_.fetch_add(slot_count * kSlotBytes, std::memory_order_relaxed);
+    run_count_.fetch_add(1, std::memory_order_relaxed);
+  }
+  return run;
+}
+
+void PoolCore::Deallocate(void* block) {
+  if (block == nullptr) return;
+  if (InChild()) return DeallocateInChild(block);
+  const AddressMap& map = arenas_->map();
+  if (!map.Contains(block)) Die("foreign pointer freed", "%p is not in pool '%s'", block, options_.name.c_str());
+  const size_t slot = map.SlotOf(block);
+  const SlotTag tag = map.Tag(slot);
+  if (tag != kFree && tag < kFirstRunTag) return cache_->Deallocate(block, ClassOfTag(tag));
+  if (tag != kRunHead || map.OffsetInSlot(block) != 0) {
+    Die(tag == kFree ? "double free or foreign pointer" : "interior pointer freed",
+        "%p starts no block of pool '%s' (node %d)", block, options_.name.c_str(), NodeOf(block));
+  }
+  const size_t slot_count = map.RunSlotCount(slot);
+  run_bytes_.fetch_sub(slot_count * kSlotBytes, std::memory_order_relaxed);
+  run_count_.fetch_sub(1, std::memory_order_relaxed);
+  arenas_->Free(block, slot_count);
+}
+
+void PoolCore::Deallocate(void* block, size_t bytes) {
+  if (block != nullptr && Owns(block) && bytes > UsableSize(block)) {
+    Die("wrong size freed", "%p is a block of %zu bytes of pool '%s' (node %d), freed as %zu bytes", block,
+        UsableSize(block), options_.name.c_str(), NodeOf(block), bytes);
+  }
+  Deallocate(block);
+}
+
+// In a child the windows are not mapped: whatever it allocates comes from malloc, and goes back there.
+void* PoolCore::AllocateInChild(size_t bytes, size_t alignment_bytes) {
+  child_allocate_count_.fetch_add(1, std::memory_order_relaxed);
+  const size_t natural = bytes >= kCacheLineFromBytes ? kCacheLineBytes : kMinAlignmentBytes;
+  void* block = nullptr;
+  return posix_memalign(&block, std::max(alignment_bytes, natural), std::max<size_t>(bytes, 1)) == 0 ? block : nullptr;
+}
+
+void PoolCore::DeallocateInChild(void* block) {
+  if (Owns(block)) {
+    child_deallocate_count_.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    std::free(block);
+  }
+}
+
+size_t PoolCore::UsableSize(const void* block) const {
+  const AddressMap& map = arenas_->map();
+  if (!map.Contains(block)) {
+    return block != nullptr && InChild() ? malloc_usable_size(const_cast<void*>(block)) : 0;
+  }
+  const size_t slot = map.SlotOf(block);
+  const SlotTag tag = map.Tag(slot);
+  if (tag != kFree && tag < kFirstRunTag) return InfoOf(ClassOfTag(tag)).object_bytes;
+  return tag == kRunHead ? map.RunSlotCount(slot) * kSlotBytes : 0;
+}
+
+int PoolCore::NodeOf(const void* block) const {
+  const AddressMap& map = arenas_->map();
+  return map.Contains(block) ? arenas_->NodeIdOf(map.WindowOf(block)) : -1;
+}
+
+size_t PoolCore::Trim(size_t target_bytes) {
+  if (InChild()) return 0;
+  if (arenas_->budget().committed_bytes() > target_bytes) {
+    cache_->Drain();
+    slabs_->ReleaseEmpty();
+    arenas_->Trim(target_bytes);
+  }
+  return arenas_->budget().committed_bytes();
+}
+
+PoolStats PoolCore::Stats() {
+  PoolStats stats;
+  stats.name = options_.name;
+  stats.backing = ToString(options_.huge_pages);
+  stats.placement = ToString(options_.placement);
+  stats.cache_mode = cache_->enabled() ? "locked" : "off";
+  stats.capacity_bytes = options_.capacity_bytes;
+  stats.child_allocate_count = child_allocate_count_.load(std::memory_order_relaxed);
+  stats.child_deallocate_count = child_deallocate_count_.load(std::memory_order_relaxed);
+  stats.failed_count = failed_count_.load(std::memory_order_relaxed);
+  if (InChild()) return stats;
+  stats.metadata_bytes = metadata_.ResidentBytes();
+  stats.refused_bind_count = metadata_.refused_bind_count();
+  stats.cached_bytes = cache_->cached_bytes();
+  uint64_t left_slabs_bytes = 0;
+  uint64_t left_slabs_count = 0;
+  slabs_->AddUsed(&left_slabs_bytes, &left_slabs_count);
+  stats.allocated_bytes =
+      left_slabs_bytes - std::min(left_slabs_bytes, stats.cached_bytes) + run_bytes_.load(std::memory_order_relaxed);
+  stats.allocated_count = left_slabs_count - std::min(left_slabs_count, cache_->cached_count()) +
+                          run_count_.load(std::memory_order_relaxed);
+  for (size_t window = 0; window < arenas_->window_count(); ++window) {
+    NodeArena& arena = arenas_->arena(window);
+    NodeStats& node = stats.nodes.emplace_back();
+    arena.AddStats(&node);
+    placement_->AddStats(window, &node);
+    for (const uint64_t bytes : node.committed_bytes) stats.committed_bytes += bytes;
+    stats.refused_bind_count += arena.backing().refused_bind_count();
+    stats.refused_locate_count += arena.backing().refused_locate_count();
+    stats.refused_give_back_count += arena.backing().refused_give_back_count();
+  }
+  return stats;
+}
+
+std::optional<PlacementReport> PoolCore::VerifyPlacement(Error* error) {
+  if (InChild()) {
+    *error = Error{.code = ErrorCode::kInvalidArgument,
+                   .operation = "Pool::VerifyPlacement",
+                   .message = "this process is a forked child: the pool's pages are its parent's",
+                   .mend = "Ask in the process that created the pool."};
+    return std::nullopt;
+  }
+  return AskKernel(*arenas_, error);
+}
+
+bool PoolCore::CheckInvariants(std::string* why) {
+  if (InChild()) return true;
+  if (!slabs_->Check(why)) return false;
+  uint64_t committed_bytes = 0;
+  for (size_t window = 0; window < arenas_->window_count(); ++window) {
+    if (!arenas_->arena(window).Check(why)) return false;
+    NodeStats node;
+    arenas_->arena(window).AddStats(&node);
+    for (const uint64_t bytes : node.committed_bytes) committed_bytes += bytes;
+  }
+  if (committed_bytes != arenas_->budget().committed_bytes()) {
+    *why = "pages of all nodes are " + std::to_string(committed_bytes) + " bytes, the budget says " +
+           std::to_string(arenas_->budget().committed_bytes());
+    return false;
+  }
+  return true;
+}
+
+}  // namespace hugepool::internal

@@ -1,0 +1,182 @@
+#include "slab/slab_bin.h"
+
+#include "os/report.h"
+
+namespace hugepool::internal {
+
+SlabBin::SlabBin(const Window& window, SizeClass size_class)
+    : window_(window), size_class_(size_class), info_(InfoOf(size_class)) {}
+
+char* SlabBin::AddressOf(uint32_t slot) const {
+  return window_.arenas->WindowAddress(window_.number) + (size_t{slot} << kSlotShift);
+}
+
+void SlabBin::GiveBack(uint32_t slot) { window_.arenas->Free(AddressOf(slot), info_.slot_count()); }
+
+uint32_t& SlabBin::HeadFor(const Slab& slab) { return slab.used_count == 0 ? empty_head_ : partial_head_; }
+
+void SlabBin::Link(uint32_t slot) {
+  Slab& slab = window_.slabs[slot];
+  uint32_t& head = HeadFor(slab);
+  slab.next = head;
+  slab.previous = kNoSlab;
+  slab.listed = true;
+  if (head != kNoSlab) window_.slabs[head].previous = slot;
+  head = slot;
+  if (slab.used_count == 0) ++empty_slab_count_;
+}
+
+void SlabBin::Unlink(uint32_t slot) {
+  Slab& slab = window_.slabs[slot];
+  if (slab.next != kNoSlab) window_.slabs[slab.next].previous = slab.previous;
+  if (slab.previous != kNoSlab) {
+    window_.slabs[slab.previous].next = slab.next;
+  } else {
+    HeadFor(slab) = slab.next;
+  }
+  slab.listed = false;
+  if (slab.used_count == 0) --empty_slab_count_;
+}
+
+size_t SlabBin::TakeListed(void** objects, size_t count) {
+  size_t taken = 0;
+  while (taken < count) {
+    const uint32_t slot = partial_head_ != kNoSlab ? partial_head_ : empty_head_;
+    if (slot == kNoSlab) break;
+    Slab& slab = window_.slabs[slot];
+    char* const start = AddressOf(slot);
+    Unlink(slot);
+    while (taken < count && slab.summary != 0) {
+      objects[taken++] = start + slab.Take(window_.rows[slot], info_) * info_.object_bytes;
+    }
+    if (slab.summary != 0) Link(slot);
+  }
+  used_count_ += taken;
+  return taken;
+}
+
+size_t SlabBin::Allocate(void** objects, size_t count) {
+  {
+    MutexLock lock(mutex_);
+    const size_t taken = TakeListed(objects, count);
+    if (taken != 0) return taken;
+  }
+  void* const run = window_.arenas->AllocateSlab(window_.number, info_.slot_count(), TagOf(size_class_));
+  MutexLock lock(mutex_);
+  if (run != nullptr) {
+    const size_t slot = window_.arenas->map().SlotOf(run) - window_.number * window_.arenas->slots_per_window();
+    const uint32_t index = static_cast<uint32_t>(slot);
+    window_.slabs[index].Reset(window_.rows[index], info_);
+    ++slab_count_;
+    Link(index);
+  }
+  // Without a run, another thread may have freed something meanwhile.
+  return TakeListed(objects, count);
+}
+
+void SlabBin::Put(void* object) {
+  const AddressMap& map = window_.arenas->map();
+  const size_t slot = map.SlotOf(object) - window_.number * window_.arenas->slots_per_window();
+  const uint32_t first = static_cast<uint32_t>(slot & ~(info_.slot_count() - 1));
+  const size_t offset = static_cast<size_t>(static_cast<char*>(object) - AddressOf(first));
+  const size_t index = info_.IndexOf(offset);
+  Slab& slab = window_.slabs[first];
+  ExternalRow& row = window_.rows[first];
+  if (index * info_.object_bytes != offset || index >= info_.object_count) {
+    Die("interior pointer freed", "%p is %zu bytes into an object of %u bytes (slab %p, node %d)", object,
+        offset - index * info_.object_bytes, info_.object_bytes, static_cast<void*>(AddressOf(first)),
+        window_.arenas->NodeIdOf(window_.number));
+  }
+  if (!slab.live || slab.IsFree(index, row, info_)) {
+    Die("double free", "%p, an object of %u bytes (slab %p, node %d), is free already", object, info_.object_bytes,
+        static_cast<void*>(AddressOf(first)), window_.arenas->NodeIdOf(window_.number));
+  }
+  const bool moves = !slab.listed || slab.used_count == 1;
+  if (moves && slab.listed) Unlink(first);
+  slab.Put(index, row, info_);
+  --used_count_;
+  if (moves) Link(first);
+}
+
+uint32_t SlabBin::TakeEmptySlab(size_t keep) {
+  if (empty_slab_count_ <= keep) return kNoSlab;
+  const uint32_t slot = empty_head_;
+  Unlink(slot);
+  window_.slabs[slot].live = false;
+  --slab_count_;
+  return slot;
+}
+
+void SlabBin::Free(void* const* objects, size_t count) {
+  uint32_t empty = kNoSlab;
+  {
+    MutexLock lock(mutex_);
+    for (size_t i = 0; i < count; ++i) Put(objects[i]);
+    empty = TakeEmptySlab(1);
+  }
+  while (empty != kNoSlab) {
+    GiveBack(empty);
+    MutexLock lock(mutex_);
+    empty = TakeEmptySlab(1);
+  }
+}
+
+bool SlabBin::ReleaseEmpty() {
+  bool released = false;
+  while (true) {
+    uint32_t empty = kNoSlab;
+    {
+      MutexLock lock(mutex_);
+      empty = TakeEmptySlab(0);
+    }
+    if (empty == kNoSlab) return released;
+    GiveBack(empty);
+    released = true;
+  }
+}
+
+size_t SlabBin::used_count() {
+  MutexLock lock(mutex_);
+  return used_count_;
+}
+
+bool SlabBin::Check(size_t* slot_count, std::string* why) {
+  MutexLock lock(mutex_);
+  const AddressMap& map = window_.arenas->map();
+  const size_t first_slot = window_.number * window_.arenas->slots_per_window();
+  const auto fail = [&](uint32_t slot, const char* what) {
+    *why = "class of " + std::to_string(info_.object_bytes) + " bytes, node " +
+           std::to_string(window_.arenas->NodeIdOf(window_.number)) + ", slab at slot " + std::to_string(slot) + ": " +
+           what;
+    return false;
+  };
+  size_t used_count = 0;
+  size_t slab_count = 0;
+  size_t empty_count = 0;
+  size_t listed_count = 0;
+  for (uint32_t slot = 0; slot < window_.arenas->slots_per_window(); ++slot) {
+    if (map.Tag(first_slot + slot) != TagOf(size_class_)) continue;
+    Slab& slab = window_.slabs[slot];
+    if (!slab.live) return fail(slot, "tagged, and not live");
+    const size_t free_count = slab.FreeCount(window_.rows[slot], info_);
+    if (slab.used_count + free_count != info_.object_count) return fail(slot, "used + free is not the object count");
+    if (slab.listed != (free_count != 0)) return fail(slot, "listed and full, or unlisted with a free object");
+    used_count += slab.used_count;
+    empty_count += slab.used_count == 0 ? 1 : 0;
+    listed_count += slab.listed ? 1 : 0;
+    ++slab_count;
+    slot += static_cast<uint32_t>(info_.slot_count()) - 1;
+  }
+  size_t in_list = 0;
+  for (const uint32_t head : {partial_head_, empty_head_}) {
+    for (uint32_t slot = head; slot != kNoSlab; slot = window_.slabs[slot].next) ++in_list;
+  }
+  if (used_count != used_count_) return fail(0, "used objects do not add up");
+  if (slab_count != slab_count_) return fail(0, "slabs do not add up");
+  if (empty_count != empty_slab_count_) return fail(0, "empty slabs do not add up");
+  if (in_list != listed_count) return fail(0, "the lists and the listed slabs differ");
+  *slot_count += slab_count * info_.slot_count();
+  return true;
+}
+
+}  // namespace hugepool::internal
