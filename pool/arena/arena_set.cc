@@ -75,12 +75,14 @@ bool ArenaSet::BuildArenas(const PoolOptions& options, const Topology& topology,
   for (size_t window = 0; window < nodes.size(); ++window) {
     const TopologyNode& node = topology.node(nodes[window]);
     metadata.PreferNode(tags + window * slots_per_window, slots_per_window * sizeof *tags, node.node_id);
-    backings_.push_back(std::make_unique<NodeBacking>(os_, NodeBacking::Config{.node_id = node.node_id,
-                                                                               .node_memory_bytes = node.memory_bytes,
-                                                                               .window = base_ + window * window_bytes_,
-                                                                               .window_bytes = window_bytes_,
-                                                                               .huge_pages = options.huge_pages,
-                                                                               .strict = IsStrict(options.placement)}));
+    backings_.push_back(
+        std::make_unique<NodeBacking>(os_, NodeBacking::Config{.node_id = node.node_id,
+                                                               .node_memory_bytes = node.memory_bytes,
+                                                               .window = base_ + window * window_bytes_,
+                                                               .window_bytes = window_bytes_,
+                                                               .huge_pages = options.huge_pages,
+                                                               .strict = IsStrict(options.placement),
+                                                               .only_node = topology.usable_nodes().size() == 1}));
     if (!backings_.back()->Prepare(error)) return false;
     auto* pages = metadata.MapArray<HugePage>(backings_.back()->page_count(), node.node_id, error);
     if (pages == nullptr) return false;

@@ -37,6 +37,7 @@ NodeBacking::NodeBacking(OsMemory& os, const Config& config)
       window_bytes_(config.window_bytes),
       huge_pages_(config.huge_pages),
       strict_(config.strict),
+      only_node_(config.only_node),
       top_rung_(TopRung(config.huge_pages)) {}
 
 bool NodeBacking::Prepare(Error* error) {
@@ -59,8 +60,21 @@ bool NodeBacking::Prepare(Error* error) {
   // Core dumps without the cache, and the page size wished for: both do without harm where they are refused.
   (void)os_.Advise(window_, window_bytes_, MADV_DONTDUMP);
   (void)os_.Advise(fallback, half_bytes, huge_pages_ == HugePages::kOff ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
-  bound_ = os_.BindTo(window_, window_bytes_, node_id_) == 0;
+  const int bind_refused = os_.BindTo(window_, window_bytes_, node_id_);
+  bound_ = bind_refused == 0;
   if (!bound_) ++refused_bind_count_;
+  void* probe = error;
+  int probe_node_id = -1;
+  if (!bound_ && strict_ && !only_node_ && os_.Locate(&probe, 1, &probe_node_id) != 0) {
+    *error = Error{.code = ErrorCode::kSystem,
+                   .operation = "mbind",
+                   .errno_value = bind_refused,
+                   .node_id = node_id_,
+                   .bytes = window_bytes_,
+                   .message = "a strict placement can be neither bound (mbind) nor verified (move_pages) here",
+                   .mend = "Allow mbind or move_pages in the seccomp profile, or choose placement = local."};
+    return false;
+  }
   hugetlb_mapped_ = hugetlb;
   return true;
 }

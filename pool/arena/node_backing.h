@@ -40,12 +40,14 @@ class NodeBacking {
     char* window = nullptr;
     size_t window_bytes = 0;
     HugePages huge_pages = HugePages::kPreferred;
-    bool strict = false;  // a page of another node is never used, not even where binding is refused
+    bool strict = false;     // a page of another node is never used, not even where binding is refused
+    bool only_node = false;  // the machine has no other node that this process may use
   };
 
   NodeBacking(OsMemory& os, const Config& config);
 
-  // Binds the window and maps its halves. What the system may deny without harm is counted instead.
+  // Binds the window and maps its halves. What the system may deny without harm is counted instead; a strict placement
+  // that can be neither bound nor verified is refused.
   bool Prepare(Error* error);
 
   // The first rung that the options ask for; anything below is degraded.
@@ -89,6 +91,7 @@ class NodeBacking {
   const size_t window_bytes_;
   const HugePages huge_pages_;
   const bool strict_;
+  const bool only_node_;
   const Backing top_rung_;
   bool hugetlb_mapped_ = false;  // constant after Prepare
   bool bound_ = false;           // constant after Prepare
