@@ -60,6 +60,13 @@ bool Validate(const PoolOptions& options, const Topology& topology, Error* error
   if (options.name.size() > kMaxNameLength) {
     return Refuse(error, "name has " + std::to_string(options.name.size()) + " characters", "Allowed: at most 64.");
   }
+  constexpr std::string_view kSpace = " \t\r\n";
+  if (!options.name.empty() &&
+      (options.name.find(';') != std::string::npos || kSpace.find(options.name.front()) != std::string_view::npos ||
+       kSpace.find(options.name.back()) != std::string_view::npos)) {
+    return Refuse(error, "name = '" + options.name + "' could not be read back from PoolOptions::ToString",
+                  "Allowed: no ';', and no space at either end.");
+  }
   return true;
 }
 
@@ -107,7 +114,10 @@ PoolCore::~PoolCore() {
 }
 
 void* PoolCore::Allocate(size_t bytes, size_t alignment_bytes) {
-  if (!std::has_single_bit(alignment_bytes) || alignment_bytes > kMaxAlignmentBytes) return nullptr;
+  if (!std::has_single_bit(alignment_bytes) || alignment_bytes > kMaxAlignmentBytes) {
+    failed_count_.fetch_add(1, std::memory_order_relaxed);
+    return nullptr;
+  }
   if (InChild()) return AllocateInChild(bytes, alignment_bytes);
   const size_t wanted_bytes = std::max<size_t>(bytes, 1);
   void* block = nullptr;
@@ -123,7 +133,11 @@ void* PoolCore::Allocate(size_t bytes, size_t alignment_bytes) {
 }
 
 void* PoolCore::AllocateClass(SizeClass size_class) {
-  if (InChild()) return AllocateInChild(InfoOf(size_class).object_bytes, kMinAlignmentBytes);
+  if (InChild()) {
+    // The alignment that the class has by itself, for whatever a SlabCache asked for is part of it.
+    const size_t object_bytes = InfoOf(size_class).object_bytes;
+    return AllocateInChild(object_bytes, std::min(object_bytes & -object_bytes, kMaxAlignmentBytes));
+  }
   void* const block = cache_->Allocate(size_class);
   if (block == nullptr) failed_count_.fetch_add(1, std::memory_order_relaxed);
   return block;
@@ -175,9 +189,11 @@ void PoolCore::Deallocate(void* block) {
 }
 
 void PoolCore::Deallocate(void* block, size_t bytes) {
-  if (block != nullptr && Owns(block) && bytes > UsableSize(block)) {
+  // Where no block starts there is no size to compare: the call below says what is wrong.
+  const size_t usable_bytes = block == nullptr || InChild() ? 0 : UsableSize(block);
+  if (usable_bytes != 0 && bytes > usable_bytes) {
     Die("wrong size freed", "%p is a block of %zu bytes of pool '%s' (node %d), freed as %zu bytes", block,
-        UsableSize(block), options_.name.c_str(), NodeOf(block), bytes);
+        usable_bytes, options_.name.c_str(), NodeOf(block), bytes);
   }
   Deallocate(block);
 }

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "os/fork_hold.h"
+
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25  // Linux 6.1; newer than Debian 12's headers
 #endif
@@ -40,6 +42,11 @@ NodeBacking::NodeBacking(OsMemory& os, const Config& config)
       only_node_(config.only_node),
       top_rung_(TopRung(config.huge_pages)) {}
 
+NodeBacking::~NodeBacking() {
+  ForkHold::Release(window_);
+  ForkHold::Release(window_ + window_bytes_ / 2);
+}
+
 bool NodeBacking::Prepare(Error* error) {
   const size_t half_bytes = window_bytes_ / 2;
   char* const fallback = window_ + half_bytes;
@@ -57,6 +64,8 @@ bool NodeBacking::Prepare(Error* error) {
                    .mend = "Allow madvise in the seccomp profile."};
     return false;
   }
+  if (hugetlb) ForkHold::Hold(window_, half_bytes);
+  ForkHold::Hold(fallback, half_bytes);
   // Core dumps without the cache, and the page size wished for: both do without harm where they are refused.
   (void)os_.Advise(window_, window_bytes_, MADV_DONTDUMP);
   (void)os_.Advise(fallback, half_bytes, huge_pages_ == HugePages::kOff ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
@@ -110,21 +119,26 @@ NodeBacking::Location NodeBacking::Locate(PageIndex page, bool one_page) {
     ++refused_locate_count_;
     return Location::kUnknown;
   }
-  const bool here = std::all_of(node_ids.begin(), node_ids.begin() + static_cast<std::ptrdiff_t>(count),
-                                [this](int node_id) { return node_id == node_id_; });
-  return here ? Location::kHere : Location::kElsewhere;
+  bool told = true;
+  for (size_t i = 0; i < count; ++i) {
+    if (node_ids[i] >= 0 && node_ids[i] != node_id_) return Location::kElsewhere;
+    // The page was populated just now; a negative status is the kernel not saying where.
+    told &= node_ids[i] >= 0;
+  }
+  return told ? Location::kHere : Location::kUnknown;
 }
 
-// The page is populated; hands it out if it lies where it must, else gives it back.
+// The page is populated; hands it out if it lies where it must, else gives it back. Where mbind is denied, memory of
+// another node is better than none, and memory of an unknown one too, unless the placement is strict.
 std::optional<PopulatedPage> NodeBacking::Placed(PageIndex page, Backing backing) {
   const Location location = Locate(page, backing != Backing::kSmall);
-  if (location == Location::kElsewhere) {
-    ++misplaced_count_;
-    // Where mbind is denied, memory of another node is better than none, unless the placement is strict.
-    if (bound_ || strict_) {
-      (void)GiveBack(page);
-      return std::nullopt;
-    }
+  if (location == Location::kElsewhere) ++misplaced_count_;
+  const bool refused = location == Location::kElsewhere
+                           ? bound_ || strict_
+                           : location == Location::kUnknown && !bound_ && strict_ && !only_node_;
+  if (refused) {
+    (void)GiveBack(page);
+    return std::nullopt;
   }
   return PopulatedPage{backing, location != Location::kHere};
 }

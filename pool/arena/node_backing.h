@@ -45,6 +45,9 @@ class NodeBacking {
   };
 
   NodeBacking(OsMemory& os, const Config& config);
+  ~NodeBacking();
+  NodeBacking(const NodeBacking&) = delete;
+  NodeBacking& operator=(const NodeBacking&) = delete;
 
   // Binds the window and maps its halves. What the system may deny without harm is counted instead; a strict placement
   // that can be neither bound nor verified is refused.

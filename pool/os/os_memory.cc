@@ -9,10 +9,12 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 
 // Debian 12's headers know the first; both are part of the kernel's ABI.
 #ifndef MADV_POPULATE_WRITE
@@ -57,6 +59,46 @@ int ReadSmallFile(const char* path, char* buffer, size_t buffer_bytes) {
 uint64_t MeminfoBytes(const char* text, const char* label) {
   const char* line = std::strstr(text, label);
   return line == nullptr ? 0 : std::strtoull(line + std::strlen(label), nullptr, 10) * 1024;
+}
+
+// What the allocator keeps back on a node whatever is free: the high watermark and the largest lowmem protection of
+// each zone. Memory below it is not for 4 KiB pages of a process: asking for it wakes the OOM killer.
+uint64_t ReadZoneReserveBytes(int node_id) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen("/proc/zoneinfo", "re"), std::fclose);
+  if (file == nullptr) return 0;
+  constexpr uint64_t kPageBytes = 4096;
+  uint64_t page_count = 0;
+  bool inside = false;
+  char line[512];
+  while (std::fgets(line, sizeof line, file.get()) != nullptr) {
+    int node = -1;
+    unsigned long long high = 0;
+    if (std::sscanf(line, "Node %d, zone", &node) == 1) {
+      inside = node == node_id;
+    } else if (inside && std::sscanf(line, " high %llu", &high) == 1) {
+      page_count += high;
+    } else if (const char* list = std::strstr(line, "protection: ("); inside && list != nullptr) {
+      uint64_t largest = 0;
+      for (const char* next = std::strchr(list, '('); next != nullptr; next = std::strchr(next + 1, ',')) {
+        largest = std::max<uint64_t>(largest, std::strtoull(next + 1, nullptr, 10));
+      }
+      page_count += largest;
+    }
+  }
+  return page_count * kPageBytes;
+}
+
+// Read once per node: watermarks change with an operator's sysctl, not with load, and the file is long on large
+// machines.
+uint64_t ZoneReserveBytes(int node_id) {
+  static std::array<std::atomic<uint64_t>, kMaxNodeId + 1> reserves_plus_one;  // 0: not read yet
+  if (node_id < 0 || node_id > kMaxNodeId) return 0;
+  // Relaxed: threads that race read the same file and store the same number.
+  std::atomic<uint64_t>& known = reserves_plus_one[static_cast<size_t>(node_id)];
+  if (const uint64_t value = known.load(std::memory_order_relaxed); value != 0) return value - 1;
+  const uint64_t bytes = ReadZoneReserveBytes(node_id);
+  known.store(bytes + 1, std::memory_order_relaxed);
+  return bytes;
 }
 
 }  // namespace
@@ -129,8 +171,9 @@ int OsMemory::NodeAvailableBytes(int node_id, uint64_t* bytes) {
   char text[4096];
   const int result = ReadSmallFile(path, text, sizeof text);
   if (result != 0) return result;
-  *bytes = MeminfoBytes(text, "MemFree:") + MeminfoBytes(text, "Inactive(file):") +
-           MeminfoBytes(text, "Active(file):") / 2 + MeminfoBytes(text, "SReclaimable:") / 2;
+  const uint64_t free_bytes = MeminfoBytes(text, "MemFree:") + MeminfoBytes(text, "Inactive(file):") +
+                              MeminfoBytes(text, "Active(file):") / 2 + MeminfoBytes(text, "SReclaimable:") / 2;
+  *bytes = free_bytes - std::min(free_bytes, ZoneReserveBytes(node_id));
   return 0;
 }
 

@@ -2,7 +2,7 @@
 // said, and tests put an OsMemory of their own in its place to make any call fail at any position.
 //
 // Units      bytes; node ids are the kernel's
-// Threads    every call from any thread; no state
+// Threads    every call from any thread; no state but the zones' reserves, read once
 // Errors     0, or the errno of the refused call
 // Cost       one system call each, unless said otherwise
 #ifndef HUGEPOOL_OS_OS_MEMORY_H_
@@ -43,7 +43,8 @@ class OsMemory {
   virtual int Locate(void* const* addresses, size_t count, int* node_ids);
   // Bytes of the range that the kernel holds resident (mincore; page tables, not swap). 0 where it does not say.
   virtual uint64_t ResidentBytes(void* address, size_t bytes);
-  // What a node can still give to 4 KiB pages: free plus reclaimable file pages, from its sysfs meminfo. Two reads.
+  // What a node can still give to 4 KiB pages: free plus reclaimable file pages (its sysfs meminfo), less what its
+  // zones keep back (/proc/zoneinfo, read once per node).
   virtual int NodeAvailableBytes(int node_id, uint64_t* bytes);
   // Free 2 MiB hugetlb pages of one node, from sysfs. Surplus pages are not counted.
   virtual int FreeHugePages(int node_id, uint64_t* count);

@@ -56,7 +56,17 @@ static_assert(kCount < kFirstRunTag, "a tag byte holds 1 + class");
 
 constexpr size_t DivisorBytes(size_t divisor) { return kHugePageBytes / divisor / kCacheLineBytes * kCacheLineBytes; }
 
-constexpr SizeClassInfo MakeInfo(size_t object_bytes) {
+constexpr SizeClassInfo MakeInfo(size_t object_bytes, size_t order) {
+  SizeClassInfo info;
+  info.object_bytes = static_cast<uint32_t>(object_bytes);
+  info.slab_order = static_cast<uint8_t>(order);
+  info.object_count = static_cast<uint16_t>(std::min((kSlotBytes << order) / object_bytes, kMaxObjectsPerSlab));
+  info.reciprocal = ((uint64_t{1} << SizeClassInfo::kReciprocalShift) + object_bytes - 1) / object_bytes;
+  return info;
+}
+
+// The shortest slab whose tail wastes at most 1/waste_limit of it, else the one whose tail wastes least.
+constexpr SizeClassInfo MakeInfoWithin(size_t object_bytes, size_t waste_limit) {
   size_t best_order = 0;
   size_t best_waste_per_2mib = kHugePageBytes;
   for (size_t order = 0; order <= 5; ++order) {
@@ -68,36 +78,36 @@ constexpr SizeClassInfo MakeInfo(size_t object_bytes) {
       best_waste_per_2mib = waste_per_2mib;
       best_order = order;
     }
-    if (waste_per_2mib <= kHugePageBytes / 256) break;
+    if (waste_per_2mib <= kHugePageBytes / waste_limit) break;
   }
-  SizeClassInfo info;
-  info.object_bytes = static_cast<uint32_t>(object_bytes);
-  info.slab_order = static_cast<uint8_t>(best_order);
-  info.object_count = static_cast<uint16_t>(std::min((kSlotBytes << best_order) / object_bytes, kMaxObjectsPerSlab));
-  info.reciprocal = ((uint64_t{1} << SizeClassInfo::kReciprocalShift) + object_bytes - 1) / object_bytes;
-  return info;
+  return MakeInfo(object_bytes, best_order);
 }
 
-constexpr std::array<SizeClassInfo, kCount> MakeClasses() {
+constexpr std::array<SizeClassInfo, kCount> MakeClasses(size_t waste_limit) {
   std::array<SizeClassInfo, kCount> classes{};
   size_t next = 0;
-  for (size_t bytes = 16; bytes <= 128; bytes += 16) classes[next++] = MakeInfo(bytes);
+  for (size_t bytes = 16; bytes <= 128; bytes += 16) classes[next++] = MakeInfoWithin(bytes, waste_limit);
   for (size_t octave = 128; octave < 1024; octave *= 2) {
-    for (size_t step = 1; step <= 8; ++step) classes[next++] = MakeInfo(octave + octave / 8 * step);
+    for (size_t step = 1; step <= 8; ++step) classes[next++] = MakeInfoWithin(octave + octave / 8 * step, waste_limit);
   }
   for (size_t octave = 1024; octave < kMaxTableBytes; octave *= 2) {
-    for (size_t step = 1; step <= 16; ++step) classes[next++] = MakeInfo(octave + octave / 16 * step);
+    for (size_t step = 1; step <= 16; ++step)
+      classes[next++] = MakeInfoWithin(octave + octave / 16 * step, waste_limit);
   }
-  for (const size_t divisor : kDivisors) classes[next++] = MakeInfo(DivisorBytes(divisor));
+  for (const size_t divisor : kDivisors) classes[next++] = MakeInfoWithin(DivisorBytes(divisor), waste_limit);
   return classes;
 }
 
 }  // namespace size_class_detail
 
 inline constexpr size_t kClassCount = size_class_detail::kCount;
-inline constexpr std::array<SizeClassInfo, kClassCount> kSizeClasses = size_class_detail::MakeClasses();
+inline constexpr std::array<SizeClassInfo, kClassCount> kSizeClasses = size_class_detail::MakeClasses(256);
+// The same classes on the slabs that a bin starts with: few objects, so that a class of which little is used holds
+// little.
+inline constexpr std::array<SizeClassInfo, kClassCount> kShortSlabClasses = size_class_detail::MakeClasses(8);
 
 constexpr const SizeClassInfo& InfoOf(SizeClass size_class) { return kSizeClasses[ToSize(size_class)]; }
+constexpr const SizeClassInfo& ShortSlabInfoOf(SizeClass size_class) { return kShortSlabClasses[ToSize(size_class)]; }
 
 namespace size_class_detail {
 

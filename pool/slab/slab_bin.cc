@@ -3,15 +3,23 @@
 #include "os/report.h"
 
 namespace hugepool::internal {
+namespace {
+
+// A bin with fewer slabs than this takes short ones.
+constexpr size_t kShortSlabCount = 4;
+
+}  // namespace
 
 SlabBin::SlabBin(const Window& window, SizeClass size_class)
-    : window_(window), size_class_(size_class), info_(InfoOf(size_class)) {}
+    : window_(window), size_class_(size_class), info_(InfoOf(size_class)), short_info_(ShortSlabInfoOf(size_class)) {}
 
 char* SlabBin::AddressOf(uint32_t slot) const {
   return window_.arenas->WindowAddress(window_.number) + (size_t{slot} << kSlotShift);
 }
 
-void SlabBin::GiveBack(uint32_t slot) { window_.arenas->Free(AddressOf(slot), info_.slot_count()); }
+void SlabBin::GiveBack(uint32_t slot) {
+  window_.arenas->Free(AddressOf(slot), InfoOfSlab(window_.slabs[slot]).slot_count());
+}
 
 uint32_t& SlabBin::HeadFor(const Slab& slab) { return slab.used_count == 0 ? empty_head_ : partial_head_; }
 
@@ -44,10 +52,11 @@ size_t SlabBin::TakeListed(void** objects, size_t count) {
     const uint32_t slot = partial_head_ != kNoSlab ? partial_head_ : empty_head_;
     if (slot == kNoSlab) break;
     Slab& slab = window_.slabs[slot];
+    const SizeClassInfo& info = InfoOfSlab(slab);
     char* const start = AddressOf(slot);
     Unlink(slot);
     while (taken < count && slab.summary != 0) {
-      objects[taken++] = start + slab.Take(window_.rows[slot], info_) * info_.object_bytes;
+      objects[taken++] = start + slab.Take(window_.rows[slot], info) * info.object_bytes;
     }
     if (slab.summary != 0) Link(slot);
   }
@@ -55,21 +64,30 @@ size_t SlabBin::TakeListed(void** objects, size_t count) {
   return taken;
 }
 
+void SlabBin::AddSlab(void* run, bool short_run) {
+  const size_t slot = window_.arenas->map().SlotOf(run) - window_.number * window_.arenas->slots_per_window();
+  const uint32_t index = static_cast<uint32_t>(slot);
+  Slab& slab = window_.slabs[index];
+  slab.short_run = short_run;
+  const SizeClassInfo& info = InfoOfSlab(slab);
+  slab.Reset(window_.rows[index], info);
+  for (size_t i = 0; i < info.slot_count(); ++i) (&slab)[i].slots_to_first = static_cast<uint8_t>(i);
+  ++slab_count_;
+  Link(index);
+}
+
 size_t SlabBin::Allocate(void** objects, size_t count) {
+  bool short_run = false;
   {
     MutexLock lock(mutex_);
     const size_t taken = TakeListed(objects, count);
     if (taken != 0) return taken;
+    short_run = slab_count_ < kShortSlabCount;
   }
-  void* const run = window_.arenas->AllocateSlab(window_.number, info_.slot_count(), TagOf(size_class_));
+  const size_t slot_count = (short_run ? short_info_ : info_).slot_count();
+  void* const run = window_.arenas->AllocateSlab(window_.number, slot_count, TagOf(size_class_));
   MutexLock lock(mutex_);
-  if (run != nullptr) {
-    const size_t slot = window_.arenas->map().SlotOf(run) - window_.number * window_.arenas->slots_per_window();
-    const uint32_t index = static_cast<uint32_t>(slot);
-    window_.slabs[index].Reset(window_.rows[index], info_);
-    ++slab_count_;
-    Link(index);
-  }
+  if (run != nullptr) AddSlab(run, short_run);
   // Without a run, another thread may have freed something meanwhile.
   return TakeListed(objects, count);
 }
@@ -77,23 +95,24 @@ size_t SlabBin::Allocate(void** objects, size_t count) {
 void SlabBin::Put(void* object) {
   const AddressMap& map = window_.arenas->map();
   const size_t slot = map.SlotOf(object) - window_.number * window_.arenas->slots_per_window();
-  const uint32_t first = static_cast<uint32_t>(slot & ~(info_.slot_count() - 1));
+  const uint32_t first = static_cast<uint32_t>(slot - window_.slabs[slot].slots_to_first);
   const size_t offset = static_cast<size_t>(static_cast<char*>(object) - AddressOf(first));
-  const size_t index = info_.IndexOf(offset);
   Slab& slab = window_.slabs[first];
+  const SizeClassInfo& info = InfoOfSlab(slab);
+  const size_t index = info.IndexOf(offset);
   ExternalRow& row = window_.rows[first];
-  if (index * info_.object_bytes != offset || index >= info_.object_count) {
+  if (index * info.object_bytes != offset || index >= info.object_count) {
     Die("interior pointer freed", "%p is %zu bytes into an object of %u bytes (slab %p, node %d)", object,
-        offset - index * info_.object_bytes, info_.object_bytes, static_cast<void*>(AddressOf(first)),
+        offset - index * info.object_bytes, info.object_bytes, static_cast<void*>(AddressOf(first)),
         window_.arenas->NodeIdOf(window_.number));
   }
-  if (!slab.live || slab.IsFree(index, row, info_)) {
-    Die("double free", "%p, an object of %u bytes (slab %p, node %d), is free already", object, info_.object_bytes,
+  if (!slab.live || slab.IsFree(index, row, info)) {
+    Die("double free", "%p, an object of %u bytes (slab %p, node %d), is free already", object, info.object_bytes,
         static_cast<void*>(AddressOf(first)), window_.arenas->NodeIdOf(window_.number));
   }
   const bool moves = !slab.listed || slab.used_count == 1;
   if (moves && slab.listed) Unlink(first);
-  slab.Put(index, row, info_);
+  slab.Put(index, row, info);
   --used_count_;
   if (moves) Link(first);
 }
@@ -158,14 +177,16 @@ bool SlabBin::Check(size_t* slot_count, std::string* why) {
     if (map.Tag(first_slot + slot) != TagOf(size_class_)) continue;
     Slab& slab = window_.slabs[slot];
     if (!slab.live) return fail(slot, "tagged, and not live");
-    const size_t free_count = slab.FreeCount(window_.rows[slot], info_);
-    if (slab.used_count + free_count != info_.object_count) return fail(slot, "used + free is not the object count");
+    const SizeClassInfo& info = InfoOfSlab(slab);
+    const size_t free_count = slab.FreeCount(window_.rows[slot], info);
+    if (slab.used_count + free_count != info.object_count) return fail(slot, "used + free is not the object count");
     if (slab.listed != (free_count != 0)) return fail(slot, "listed and full, or unlisted with a free object");
     used_count += slab.used_count;
     empty_count += slab.used_count == 0 ? 1 : 0;
     listed_count += slab.listed ? 1 : 0;
     ++slab_count;
-    slot += static_cast<uint32_t>(info_.slot_count()) - 1;
+    *slot_count += info.slot_count();
+    slot += static_cast<uint32_t>(info.slot_count()) - 1;
   }
   size_t in_list = 0;
   for (const uint32_t head : {partial_head_, empty_head_}) {
@@ -175,7 +196,6 @@ bool SlabBin::Check(size_t* slot_count, std::string* why) {
   if (slab_count != slab_count_) return fail(0, "slabs do not add up");
   if (empty_count != empty_slab_count_) return fail(0, "empty slabs do not add up");
   if (in_list != listed_count) return fail(0, "the lists and the listed slabs differ");
-  *slot_count += slab_count * info_.slot_count();
   return true;
 }
 

@@ -2,7 +2,8 @@
 //
 // Shape      two lists: slabs with used and free objects, and slabs without used ones; full slabs stand in neither. At
 // most
-//            one slab without used objects is kept, the others are given back to the arena.
+//            one slab without used objects is kept, the others are given back to the arena. The first few slabs are
+//            short.
 // Units      objects; slots of the window
 // Owner      the SlabSet
 // Threads    any; guarded by mutex_ (rank kSlabBin), which is dropped before the arena is asked
@@ -56,11 +57,14 @@ class SlabBin {
   // A slab without used objects, out of the books; kNoSlab when there are no more than `keep`.
   uint32_t TakeEmptySlab(size_t keep) HUGEPOOL_REQUIRES(mutex_);
   char* AddressOf(uint32_t slot) const;
+  const SizeClassInfo& InfoOfSlab(const Slab& slab) const { return slab.short_run ? short_info_ : info_; }
+  void AddSlab(void* run, bool short_run) HUGEPOOL_REQUIRES(mutex_);
   void GiveBack(uint32_t slot);
 
   const Window window_;
   const SizeClass size_class_;
   const SizeClassInfo& info_;
+  const SizeClassInfo& short_info_;
   Mutex mutex_{LockRank::kSlabBin};
   uint32_t partial_head_ HUGEPOOL_GUARDED_BY(mutex_) = kNoSlab;
   uint32_t empty_head_ HUGEPOOL_GUARDED_BY(mutex_) = kNoSlab;

@@ -34,7 +34,7 @@ struct PoolOptions {
   // Most bytes of free blocks that the caches of one CPU may hold back. 0 (no caching) to 1 GiB.
   size_t cache_bytes_per_cpu = size_t{2} << 20;
 
-  // Shown in statistics and error reports. At most 64 characters.
+  // Shown in statistics and error reports. At most 64 characters, no ';', no space at either end.
   std::string name = "hugepool";
 
   // Reads "capacity=8G; huge_pages=required; placement=node(1)". Names are those of the fields, without `_bytes`;

@@ -1,0 +1,30 @@
+// Cgroup: a control group of the guest's cgroup v2 tree, for one test.
+//
+// Owner      the test; the folder is removed at destruction, when no process is in it any more
+// Errors     a refused step ends the test (std::runtime_error)
+#ifndef HUGEPOOL_TESTS_NUMA_GUEST_CGROUP_H_
+#define HUGEPOOL_TESTS_NUMA_GUEST_CGROUP_H_
+
+#include <string>
+
+namespace hugepool::guest {
+
+class Cgroup {
+ public:
+  explicit Cgroup(const std::string& name);
+  ~Cgroup();
+  Cgroup(const Cgroup&) = delete;
+  Cgroup& operator=(const Cgroup&) = delete;
+
+  void Set(const std::string& file, const std::string& value) const;
+  std::string Get(const std::string& file) const;
+  // The calling process.
+  void Enter() const;
+
+ private:
+  std::string folder_;
+};
+
+}  // namespace hugepool::guest
+
+#endif  // HUGEPOOL_TESTS_NUMA_GUEST_CGROUP_H_
