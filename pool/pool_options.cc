@@ -171,16 +171,6 @@ std::optional<uint64_t> ParseBytes(std::string_view text, Error* error) {
   return value << shift;
 }
 
-std::string FormatBytes(uint64_t bytes) {
-  constexpr std::string_view kUnits = "KMGT";
-  size_t unit = 0;
-  while (unit < kUnits.size() && bytes != 0 && bytes % 1024 == 0) {
-    bytes /= 1024;
-    ++unit;
-  }
-  return std::to_string(bytes) + (unit == 0 ? std::string() : std::string(1, kUnits[unit - 1]));
-}
-
 std::string ToString(const Placement& placement) {
   switch (placement.policy) {
     case Placement::Policy::kLocal: return "local";

@@ -106,7 +106,9 @@ void NodeBacking::Refused(Backing rung, Region region) {
 // cannot be read is not held against the node.
 bool NodeBacking::NodeHasRoom() {
   uint64_t available_bytes = 0;
-  if (os_.NodeAvailableBytes(node_id_, &available_bytes) != 0) return true;
+  const int refused =
+      only_node_ ? os_.MachineAvailableBytes(&available_bytes) : os_.NodeAvailableBytes(node_id_, &available_bytes);
+  if (refused != 0) return true;
   return available_bytes >= node_reserve_bytes_ + kHugePageBytes;
 }
 

@@ -165,6 +165,14 @@ uint64_t OsMemory::ResidentBytes(void* address, size_t bytes) {
   return page_count * kPageBytes;
 }
 
+int OsMemory::MachineAvailableBytes(uint64_t* bytes) {
+  char text[4096];
+  const int result = ReadSmallFile("/proc/meminfo", text, sizeof text);
+  if (result != 0) return result;
+  *bytes = MeminfoBytes(text, "MemAvailable:");
+  return 0;
+}
+
 int OsMemory::NodeAvailableBytes(int node_id, uint64_t* bytes) {
   char path[96];
   std::snprintf(path, sizeof path, "/sys/devices/system/node/node%d/meminfo", node_id);

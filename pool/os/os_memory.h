@@ -46,6 +46,9 @@ class OsMemory {
   // What a node can still give to 4 KiB pages: free plus reclaimable file pages (its sysfs meminfo), less what its
   // zones keep back (/proc/zoneinfo, read once per node).
   virtual int NodeAvailableBytes(int node_id, uint64_t* bytes);
+  // The same of a machine with one node: MemAvailable. (A node's own figures lag where a guest takes memory into use
+  // lazily.)
+  virtual int MachineAvailableBytes(uint64_t* bytes);
   // Free 2 MiB hugetlb pages of one node, from sysfs. Surplus pages are not counted.
   virtual int FreeHugePages(int node_id, uint64_t* count);
 

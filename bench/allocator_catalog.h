@@ -1,0 +1,46 @@
+// AllocatorCatalog: the rows that kv_bench knows: which library to preload, with which settings, and what stands behind
+// the block cache.
+//
+// Each peer appears as it comes, and at its best huge-page setting: a comparison without the second is worth nothing.
+//
+// Threads    constant
+#ifndef HUGEPOOL_BENCH_ALLOCATOR_CATALOG_H_
+#define HUGEPOOL_BENCH_ALLOCATOR_CATALOG_H_
+
+#include <hugepool/types.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace hugepool::bench {
+
+inline constexpr const char* kBaseline = "malloc";
+
+struct AllocatorRow {
+  std::string name;
+  std::string description;
+  std::string library;  // file name of what is preloaded, or "" for the C library's malloc
+  std::string package;  // Debian's package of it
+  std::vector<std::pair<std::string, std::string>> environment;
+  std::optional<HugePages> pool;  // what the pool behind the block cache asks for; nothing: the process's malloc
+  bool needs_thp = false;         // pointless where transparent huge pages are switched off
+  bool collapse = false;          // ask the kernel for huge pages under the cache's mappings once it is filled
+
+  bool is_hugepool() const { return pool.has_value(); }
+  // "LD_PRELOAD=libjemalloc.so.2 MALLOC_CONF=…", or "as it comes".
+  std::string Settings() const;
+};
+
+const std::vector<AllocatorRow>& AllocatorCatalog();
+const AllocatorRow* FindAllocator(const std::string& name);
+std::string AllocatorNames();  // "malloc, malloc-thp, …"
+
+// Full path of the row's library in the first of the directories that has it; "" when none has. No directories: the
+// places where Debian, Fedora and Arch put libraries.
+std::string FindLibrary(const AllocatorRow& row, const std::vector<std::string>& dirs);
+
+}  // namespace hugepool::bench
+
+#endif  // HUGEPOOL_BENCH_ALLOCATOR_CATALOG_H_

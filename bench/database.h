@@ -1,0 +1,44 @@
+// Database: the RocksDB directory that kv_bench reads, made on first use.
+//
+// Shape      records of RecordSource in key order, in table files of about 64 MiB that are written directly and taken
+// in
+//            (no write-ahead log, no compaction); beside them KV_BENCH.json, the marker, which states the
+//            DatabaseShape. The marker says "complete": false until the last byte stands
+// Threads    one owner
+// Errors     Outcome: what is wrong, with the value and the mend. A foreign directory is never written to
+#ifndef HUGEPOOL_BENCH_DATABASE_H_
+#define HUGEPOOL_BENCH_DATABASE_H_
+
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/kv_options.h"
+
+namespace hugepool::bench {
+
+struct DatabaseFacts {
+  DatabaseShape shape;
+  uint64_t block_count = 0;  // data blocks
+  uint64_t file_bytes = 0;   // table files
+};
+
+// Makes the database where there is none (or an unfinished one of kv_bench's), checks it against `shape` where there is
+// one: options in `named` have to agree, the others are taken from the marker. `stopped` is asked now and then; once it
+// is true the work ends unfinished. Progress goes to standard error. Nothing and *problem filled on failure.
+std::optional<DatabaseFacts> PrepareDatabase(const std::string& path, const DatabaseShape& shape,
+                                             const std::vector<std::string>& named,
+                                             const std::function<bool()>& stopped, std::string* problem);
+
+// Read-only. Nothing and *problem filled on failure.
+std::unique_ptr<::rocksdb::DB> OpenDatabase(const std::string& path, const DatabaseShape& shape,
+                                            std::shared_ptr<::rocksdb::Cache> cache, std::string* problem);
+
+}  // namespace hugepool::bench
+
+#endif  // HUGEPOOL_BENCH_DATABASE_H_

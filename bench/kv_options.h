@@ -1,0 +1,79 @@
+// KvOptions: what kv_bench was asked to do, checked.
+//
+// Units      bytes, seconds
+// Threads    a value; no sharing
+// Errors     ParseKvOptions prints what is wrong (option, value, what is allowed, an example) and says how to exit
+#ifndef HUGEPOOL_BENCH_KV_OPTIONS_H_
+#define HUGEPOOL_BENCH_KV_OPTIONS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/key_chooser.h"
+
+namespace hugepool::bench {
+
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitRunFailed = 1;
+inline constexpr int kExitBadInput = 2;
+
+// What identifies a database. Stated in its marker file; a reuse with other values is refused.
+struct DatabaseShape {
+  uint64_t record_count = 5'000'000;
+  uint64_t value_bytes = 400;
+  uint64_t block_bytes = 4096;
+  uint64_t seed = 1;
+  std::string compression = "none";
+
+  // Upper estimate of what all data blocks take uncompressed: key, value, and the entry's headers.
+  uint64_t DataBytesEstimate() const;
+  uint64_t BlockCountEstimate() const;
+};
+
+enum class CacheType : uint8_t { kLru, kHyperClock };
+
+struct KvOptions {
+  std::string db;
+  DatabaseShape shape;
+  // Shape options named on the command line; the others take an existing database's values.
+  std::vector<std::string> named_shape_options;
+
+  Workload workload = Workload::kReadRandom;
+  CacheType cache_type = CacheType::kLru;
+  unsigned thread_count = 1;
+  std::string cache_text = "all";  // "all", "30%", "2G"
+  std::vector<std::string> allocators;
+  unsigned round_count = 5;
+  double seconds = 3;
+  double warmup_seconds = 1;
+  std::vector<std::string> peer_dirs;  // where to look for peers' libraries; empty: the usual ones
+  std::string json_path;
+  std::string html_path;
+  bool print_huge_pages_needed = false;
+  std::string command;  // as typed, for the report
+
+  // cache_text against the shape. Needs no database.
+  uint64_t CacheBytes() const;
+  // Blocks that live at once: all of them, or what the cache holds; plus the index.
+  uint64_t LiveBytesEstimate() const;
+  // Enough for the live blocks with 5 % for classes and slabs, and 64 MiB for caches and pages kept ahead.
+  uint64_t PoolCapacityBytes() const;
+};
+
+struct ParsedOptions {
+  std::optional<KvOptions> options;  // nothing: leave with exit_code
+  int exit_code = kExitOk;
+};
+ParsedOptions ParseKvOptions(int argc, char** argv);
+
+const char* ToString(Workload workload);
+const char* ToString(CacheType type);
+std::optional<Workload> ParseWorkload(const std::string& text);
+std::optional<CacheType> ParseCacheType(const std::string& text);
+
+}  // namespace hugepool::bench
+
+#endif  // HUGEPOOL_BENCH_KV_OPTIONS_H_

@@ -1,0 +1,128 @@
+#include "bench/table.h"
+
+#include <fmt/format.h>
+#include <hugepool/pool_options.h>
+
+#include <algorithm>
+#include <string_view>
+
+namespace hugepool::bench {
+namespace {
+
+using Cells = std::vector<std::string>;
+
+// Letters, not bytes: the text holds "µ" and "÷".
+size_t WidthOf(std::string_view text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
+// First column to the left, the others to the right; `left_from` and later columns to the left again.
+std::string Align(const std::vector<Cells>& lines, size_t left_from) {
+  std::vector<size_t> widths;
+  for (const Cells& line : lines) {
+    widths.resize(std::max(widths.size(), line.size()), 0);
+    for (size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], WidthOf(line[i]));
+  }
+  std::string text;
+  for (const Cells& line : lines) {
+    std::string row;
+    for (size_t i = 0; i < line.size(); ++i) {
+      const std::string padding(widths[i] - WidthOf(line[i]), ' ');
+      const bool is_left = i == 0 || i >= left_from;
+      row += (i == 0 ? "" : "  ") + (is_left ? line[i] + padding : padding + line[i]);
+    }
+    row.erase(row.find_last_not_of(' ') + 1);
+    text += row + "\n";
+  }
+  return text;
+}
+
+std::string PercentOf(double share) { return fmt::format("{:.2f} %", share * 100); }
+
+bool IsLed(const std::vector<PeerLead>& leads, const Column& column) {
+  return std::any_of(leads.begin(), leads.end(), [&](const PeerLead& lead) { return lead.column == &column; });
+}
+
+std::string Measures(const std::vector<RowResult>& rows, const std::vector<PeerLead>& leads) {
+  Cells head = {"allocator"};
+  for (const Column& column : Columns()) {
+    head.push_back(column.title + std::string(IsLed(leads, column) ? "*" : ""));
+    if (std::string_view(column.key) == "reads_per_second") head.push_back("min–max");
+  }
+  std::vector<Cells> lines = {head};
+  for (const RowResult& row : rows) {
+    if (row.status != RowStatus::kOk) continue;
+    Cells line = {row.Title()};
+    for (const Column& column : Columns()) {
+      const auto value = column.value(row);
+      line.push_back(value ? column.text(*value) : "–");
+      if (std::string_view(column.key) == "reads_per_second") {
+        line.push_back(
+            fmt::format("{:.1f}–{:.1f}", row.reads_per_second.least / 1000, row.reads_per_second.most / 1000));
+      }
+    }
+    lines.push_back(line);
+  }
+  return Align(lines, head.size());
+}
+
+std::string Pages(const std::vector<RowResult>& rows) {
+  std::vector<Cells> lines = {{"allocator", "verified reads", "fall-backs", "sway pool", "sway process",
+                               "pages behind the blocks", "of the pool", "malloc by maps"}};
+  for (const RowResult& row : rows) {
+    if (row.status != RowStatus::kOk) continue;
+    const nlohmann::json& memory = row.LastMemory();
+    lines.push_back({row.Title(), fmt::format("{}", row.verified_count),
+                     row.row->is_hugepool() ? fmt::format("{}", row.fallback_count) : "–",
+                     row.pool_flatness ? PercentOf(*row.pool_flatness) : "–", PercentOf(row.process_flatness),
+                     FormatPages(memory.at("pages_behind_blocks")),
+                     memory.contains("pages_of_pool") ? FormatPages(memory.at("pages_of_pool")) : "–",
+                     row.loaded.substr(row.loaded.rfind('/') + 1)});
+  }
+  return Align(lines, 5);
+}
+
+}  // namespace
+
+std::string FormatPages(const nlohmann::json& pages) {
+  const double hugetlb = pages.at("hugetlb_bytes");
+  const double transparent = pages.at("transparent_bytes");
+  const double small = pages.at("small_bytes");
+  const double total = hugetlb + transparent + small;
+  if (total <= 0) return "none";
+  std::string text;
+  const auto add = [&](const char* name, double bytes) {
+    if (bytes > 0) text += fmt::format("{}{} {:.1f} %", text.empty() ? "" : ", ", name, bytes / total * 100);
+  };
+  add("hugetlb", hugetlb);
+  add("THP", transparent);
+  add("4 KiB", small);
+  return text;
+}
+
+std::string FormatTable(const std::vector<RowResult>& rows, const KvOptions& options, const Machine& machine) {
+  const auto leads = PeerLeads(rows);
+  std::string text = fmt::format(
+      "{} records of {} + {} B, {} B blocks, {}, {} cache of {} ({}), {} threads, {} rounds of {} s\n\n",
+      options.shape.record_count, 16, options.shape.value_bytes, options.shape.block_bytes, ToString(options.workload),
+      ToString(options.cache_type), FormatBytes(options.CacheBytes() >> 20 << 20), options.cache_text,
+      options.thread_count, options.round_count, options.seconds);
+  text += Measures(rows, leads) + "\n" + Pages(rows) + "\n";
+  text +=
+      "reads/s: median of the rounds. ÷ malloc: median of the ratios inside each round.\npool, process: footprint ÷ "
+      "payload (bytes requested and live). sway: farthest "
+      "sample from\nthe median footprint. Pages: by smaps, while the readers read.\n";
+  for (const RowResult& row : rows) {
+    if (row.status != RowStatus::kOk) text += fmt::format("{} {}: {}\n", ToString(row.status), row.Title(), row.reason);
+  }
+  for (const PeerLead& lead : leads) {
+    text += fmt::format("* a peer is ahead in {}: {} {}, hugepool's best is {} {}\n", lead.column->title,
+                        lead.peer->Title(), lead.column->text(*lead.column->value(*lead.peer)), lead.own->Title(),
+                        lead.column->text(*lead.column->value(*lead.own)));
+  }
+  text += "machine: " + machine.ToText() + "\n";
+  return text;
+}
+
+}  // namespace hugepool::bench

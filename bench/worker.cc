@@ -1,0 +1,291 @@
+#include "bench/worker.h"
+
+#include <fmt/format.h>
+#include <hugepool/pool.h>
+#include <hugepool/rocksdb.h>
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "bench/allocator_catalog.h"
+#include "bench/counting_allocator.h"
+#include "bench/database.h"
+#include "bench/kv_options.h"
+#include "bench/process_memory.h"
+#include "bench/readers.h"
+#include "bench/record_source.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25  // Linux 6.1; glibc 2.36 does not name it
+#endif
+
+namespace hugepool::bench {
+namespace {
+
+using nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+// A predecessor that was just ended gives its huge pages back after a moment.
+constexpr uint32_t kWaitForHugePagesSeconds = 5;
+constexpr unsigned kWarmupRound = 1'000'000;  // its reads are those of no measured round
+
+json ToJson(const PageKinds& pages) {
+  return {{"hugetlb_bytes", pages.hugetlb_bytes},
+          {"transparent_bytes", pages.transparent_bytes},
+          {"small_bytes", pages.small_bytes}};
+}
+
+double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+class Worker {
+ public:
+  // Each answers its command; "failed" and "skipped" end the worker.
+  json Fill(const json& command);
+  json Round(const json& command);
+
+ private:
+  bool MakeAllocator(const json& command, Error* error);
+  std::shared_ptr<::rocksdb::Cache> MakeCache(const json& command) const;
+  void Collapse();
+  void Sample();
+  json Memory();
+  uint64_t ProcessBytes() const;
+  json Failed(const std::string& reason) const { return {{"event", "failed"}, {"reason", reason}}; }
+
+  const AllocatorRow* row_ = nullptr;
+  std::shared_ptr<Pool> pool_;  // of hugepool rows
+  std::shared_ptr<CountingAllocator> allocator_;
+  std::shared_ptr<::rocksdb::Cache> cache_;
+  std::unique_ptr<RecordSource> source_;
+  std::unique_ptr<::rocksdb::DB> db_;
+  std::unique_ptr<Readers> readers_;
+
+  // Before the cache filled; footprints are what came on top.
+  uint64_t baseline_process_bytes_ = 0;
+  uint64_t baseline_table_bytes_ = 0;
+  uint64_t baseline_payload_bytes_ = 0;
+
+  double running_seconds_ = 0;  // sum of the rounds so far
+  Clock::time_point round_start_;
+  json samples_ = json::array();
+};
+
+// False, and *error filled, where the machine lacks what the row's pool needs.
+bool Worker::MakeAllocator(const json& command, Error* error) {
+  std::shared_ptr<::rocksdb::MemoryAllocator> inner = NewMallocAllocator();
+  if (row_->is_hugepool()) {
+    PoolOptions options;
+    options.capacity_bytes = command.at("pool_bytes");
+    options.huge_pages = *row_->pool;
+    options.wait_for_huge_pages_seconds = kWaitForHugePagesSeconds;
+    options.name = row_->name;
+    pool_ = Pool::Create(options, error);
+    if (pool_ == nullptr) return false;
+    inner = rocksdb::NewMemoryAllocator(pool_);
+  }
+  allocator_ = std::make_shared<CountingAllocator>(std::move(inner), command.at("block_count").get<size_t>());
+  return true;
+}
+
+std::shared_ptr<::rocksdb::Cache> Worker::MakeCache(const json& command) const {
+  const size_t cache_bytes = command.at("cache_bytes");
+  if (ParseCacheType(command.at("cache_type")) == CacheType::kHyperClock) {
+    ::rocksdb::HyperClockCacheOptions options(cache_bytes, command.at("block_bytes").get<size_t>());
+    options.memory_allocator = allocator_;
+    return options.MakeSharedCache();
+  }
+  ::rocksdb::LRUCacheOptions options;
+  options.capacity = cache_bytes;
+  options.memory_allocator = allocator_;
+  return ::rocksdb::NewLRUCache(options);
+}
+
+json Worker::Fill(const json& command) {
+  row_ = FindAllocator(command.at("allocator"));
+  if (row_ == nullptr) return Failed("unknown allocator");
+  const std::string loaded = LoadedMalloc();
+  const bool loaded_as_asked = row_->library.empty()
+                                   ? loaded.find("/libc") != std::string::npos
+                                   : loaded.find(row_->library.substr(0, row_->library.find('.'))) != std::string::npos;
+  if (!loaded_as_asked) {
+    return Failed(fmt::format("asked for {}, but maps show {}", row_->Settings(), loaded));
+  }
+
+  const DatabaseShape shape = {.record_count = command.at("records"),
+                               .value_bytes = command.at("value_bytes"),
+                               .block_bytes = command.at("block_bytes"),
+                               .seed = command.at("seed"),
+                               .compression = command.at("compression")};
+  Error error;
+  if (!MakeAllocator(command, &error)) return {{"event", "skipped"}, {"reason", error.ToString()}};
+  cache_ = MakeCache(command);
+  std::string problem;
+  db_ = OpenDatabase(command.at("db"), shape, cache_, &problem);
+  if (db_ == nullptr) return Failed(problem);
+  source_ = std::make_unique<RecordSource>(shape.seed, shape.value_bytes);
+  readers_ = std::make_unique<Readers>(db_.get(), source_.get(), *ParseWorkload(command.at("workload")),
+                                       shape.record_count, shape.seed, command.at("threads").get<unsigned>());
+
+  baseline_process_bytes_ = ReadFootprintBytes();
+  baseline_table_bytes_ = allocator_->table().table_bytes();
+  baseline_payload_bytes_ = allocator_->table().payload_bytes();
+  const auto start = Clock::now();
+  readers_->Fill(command.at("stride"));
+  const double fill_seconds = SecondsSince(start);
+  const double warmup_seconds = command.at("warmup_seconds");
+  if (warmup_seconds > 0 && readers_->Problem().empty()) {
+    readers_->Round(
+        kWarmupRound, warmup_seconds, [] {}, [] {});
+  }
+  if (!readers_->Problem().empty()) return Failed(readers_->Problem());
+  if (row_->collapse) Collapse();
+  return {{"event", "filled"}, {"loaded", loaded}, {"fill_seconds", fill_seconds}, {"memory", Memory()}};
+}
+
+// Huge pages under every mapping that holds a cached block, one by one: the kernel ends a longer request at the first
+// page that it cannot collapse. What it refuses stays as it is and shows in smaps.
+void Worker::Collapse() {
+  std::vector<Mapping> mappings = ReadMappings();
+  allocator_->table().ForEachBlock([&](uintptr_t address) {
+    if (Mapping* mapping = Find(&mappings, address)) mapping->holds_block = true;
+  });
+  for (const Mapping& mapping : mappings) {
+    if (!mapping.holds_block) continue;
+    madvise(reinterpret_cast<void*>(mapping.begin), mapping.end - mapping.begin, MADV_HUGEPAGE);
+    const uintptr_t first = (mapping.begin + kHugePageBytes - 1) & ~uintptr_t{kHugePageBytes - 1};
+    for (uintptr_t page = first; page + kHugePageBytes <= mapping.end; page += kHugePageBytes) {
+      madvise(reinterpret_cast<void*>(page), kHugePageBytes, MADV_COLLAPSE);
+    }
+  }
+}
+
+uint64_t Worker::ProcessBytes() const {
+  const uint64_t table_growth_bytes = allocator_->table().table_bytes() - baseline_table_bytes_;
+  const uint64_t now_bytes = ReadFootprintBytes();
+  return now_bytes - std::min(now_bytes, baseline_process_bytes_ + table_growth_bytes);
+}
+
+void Worker::Sample() {
+  json sample = {{"seconds", running_seconds_ + SecondsSince(round_start_)},
+                 {"process_bytes", ProcessBytes()},
+                 {"payload_bytes", allocator_->table().payload_bytes()}};
+  if (pool_ != nullptr) sample["pool_bytes"] = pool_->Stats().FootprintBytes();
+  samples_.push_back(std::move(sample));
+}
+
+json Worker::Memory() {
+  const BlockTable& table = allocator_->table();
+  json memory = {
+      {"payload_bytes", table.payload_bytes()},
+      {"filled_payload_bytes", table.payload_bytes() - std::min(table.payload_bytes(), baseline_payload_bytes_)},
+      {"block_count", table.block_count()},
+      {"process_bytes", ProcessBytes()},
+      {"cache_usage_bytes", cache_->GetUsage()}};
+  std::vector<Mapping> mappings = ReadMappings();
+  table.ForEachBlock([&](uintptr_t address) {
+    if (Mapping* mapping = Find(&mappings, address)) mapping->holds_block = true;
+  });
+  PageKinds behind_blocks;
+  for (const Mapping& mapping : mappings) {
+    if (mapping.holds_block) behind_blocks.Add(mapping.pages);
+  }
+  memory["pages_behind_blocks"] = ToJson(behind_blocks);
+  memory["pages_of_process"] = ToJson(ReadPages());
+  if (pool_ == nullptr) return memory;
+
+  memory["pool_bytes"] = pool_->Stats().FootprintBytes();
+  memory["pool_stats"] = pool_->Stats().ToText();
+  Error error;
+  if (const auto report = pool_->VerifyPlacement(&error)) {
+    memory["pages_of_pool"] = ToJson({report->hugetlb_bytes, report->transparent_bytes, report->small_bytes});
+    memory["misplaced_count"] = report->MisplacedCount();
+  } else {
+    memory["placement_unknown"] = error.ToString();
+  }
+  const rocksdb::FallbackStats fallback = *rocksdb::Fallback(*allocator_);
+  memory["fallback_count"] = fallback.count;
+  memory["fallback_live_count"] = fallback.live_count;
+  memory["fallback_live_bytes"] = fallback.live_bytes;
+  return memory;
+}
+
+json Worker::Round(const json& command) {
+  if (readers_ == nullptr) return Failed("round before fill");
+  json memory;
+  samples_ = json::array();
+  round_start_ = Clock::now();
+  const double seconds = command.at("seconds");
+  const RoundResult result = readers_->Round(
+      command.at("round"), seconds, [this] { Sample(); }, [&] { memory = Memory(); });
+  running_seconds_ += seconds;
+  if (!readers_->Problem().empty()) return Failed(readers_->Problem());
+  return {{"event", "round"},
+          {"read_count", result.read_count},
+          {"verified_count", result.verified_count},
+          {"reads_per_second", result.reads_per_second},
+          {"hit_count", result.hit_count},
+          {"miss_count", result.miss_count},
+          {"p50_ns", result.latency.QuantileNs(0.5)},
+          {"p99_ns", result.latency.QuantileNs(0.99)},
+          {"p999_ns", result.latency.QuantileNs(0.999)},
+          {"samples", samples_},
+          {"memory", memory}};
+}
+
+// Reads up to the next newline. False at the end of the stream.
+bool ReadLine(int fd, std::string* line) {
+  line->clear();
+  char letter = 0;
+  while (read(fd, &letter, 1) == 1) {
+    if (letter == '\n') return true;
+    line->push_back(letter);
+  }
+  return false;
+}
+
+bool WriteLine(int fd, const json& message) {
+  const std::string line = message.dump() + "\n";
+  size_t written = 0;
+  while (written < line.size()) {
+    const ssize_t count = write(fd, line.data() + written, line.size() - written);
+    if (count <= 0) return false;
+    written += static_cast<size_t>(count);
+  }
+  return true;
+}
+
+}  // namespace
+
+int WorkerMain() {
+  // Destroyed before the reply to "finish": a shutdown that crashes is a failed worker.
+  auto worker = std::make_unique<Worker>();
+  std::string line;
+  while (ReadLine(kCommandFd, &line)) {
+    const json command = json::parse(line, nullptr, /*allow_exceptions=*/false);
+    const std::string name = command.is_object() ? command.value("command", "") : "";
+    json reply;
+    if (name == "fill") {
+      reply = worker->Fill(command);
+    } else if (name == "round") {
+      reply = worker->Round(command);
+    } else if (name == "finish") {
+      worker.reset();
+      return WriteLine(kReplyFd, {{"event", "finished"}}) ? kExitOk : kExitRunFailed;
+    } else {
+      reply = {{"event", "failed"}, {"reason", "unknown command: " + line}};
+    }
+    if (!WriteLine(kReplyFd, reply)) return kExitRunFailed;
+    if (reply["event"] == "failed") return kExitRunFailed;
+    if (reply["event"] == "skipped") return kExitOk;
+  }
+  return kExitRunFailed;
+}
+
+}  // namespace hugepool::bench

@@ -1,0 +1,46 @@
+// PoolAllocator: a RocksDB MemoryAllocator that serves from a Pool, and from malloc where the pool refuses.
+//
+// Shape      a block is the pool's when Pool::Owns says so, else malloc's; nothing is stored beside it
+// Units      bytes
+// Owner      shares the pool
+// Threads    any thread; the counters are relaxed atomics that order nothing and pair with nothing
+// Invariant  fall-back: count - returned_count = blocks of malloc in RocksDB's hands, and the same for bytes
+// Errors     Allocate returns nullptr only when malloc does
+// Cost       as Pool, plus one address compare
+#ifndef HUGEPOOL_ROCKSDB_ADAPTER_POOL_ALLOCATOR_H_
+#define HUGEPOOL_ROCKSDB_ADAPTER_POOL_ALLOCATOR_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "hugepool/rocksdb.h"
+
+namespace hugepool::rocksdb {
+
+class PoolAllocator final : public ::rocksdb::MemoryAllocator {
+ public:
+  explicit PoolAllocator(std::shared_ptr<Pool> pool) : pool_(std::move(pool)) {}
+
+  static const char* kClassName() { return "hugepool"; }
+  const char* Name() const override { return kClassName(); }
+
+  void* Allocate(size_t bytes) override;
+  void Deallocate(void* block) override;
+  size_t UsableSize(void* block, size_t allocation_bytes) const override;
+
+  FallbackStats Fallback() const;
+  const std::shared_ptr<Pool>& pool() const { return pool_; }
+
+ private:
+  const std::shared_ptr<Pool> pool_;
+  std::atomic<uint64_t> fallback_count_{0};
+  std::atomic<uint64_t> fallback_bytes_{0};
+  std::atomic<uint64_t> returned_count_{0};
+  std::atomic<uint64_t> returned_bytes_{0};
+};
+
+}  // namespace hugepool::rocksdb
+
+#endif  // HUGEPOOL_ROCKSDB_ADAPTER_POOL_ALLOCATOR_H_

@@ -1,0 +1,239 @@
+// kv_bench from end to end: every allocator of this machine, what it reports, and that it fits together.
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "bench/allocator_catalog.h"
+#include "bench/program.h"
+
+namespace hugepool::testing {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kSmall[] = {"--records=20000", "--seconds=0.3", "--warmup_seconds=0.1", "--rounds=2"};
+
+std::vector<std::string> Arguments(const ScratchDir& dir, std::vector<std::string> more) {
+  std::vector<std::string> arguments = {"--db=" + (dir / "db"), "--json=" + (dir / "out.json")};
+  arguments.insert(arguments.end(), std::begin(kSmall), std::end(kSmall));
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+const json* FindRow(const json& document, const std::string& name) {
+  for (const json& row : document.at("rows")) {
+    if (row.at("name") == name) return &row;
+  }
+  return nullptr;
+}
+
+double Sum(const json& pages) {
+  return pages.at("hugetlb_bytes").get<double>() + pages.at("transparent_bytes").get<double>() +
+         pages.at("small_bytes").get<double>();
+}
+
+void ExpectWholeRow(const json& row, unsigned round_count) {
+  SCOPED_TRACE(row.at("title").get<std::string>());
+  EXPECT_EQ(row.at("rounds").size(), round_count);
+  for (const char* name : {"reads_per_second", "p50_ns", "p99_ns", "p999_ns"}) {
+    const json& spread = row.at(name);
+    EXPECT_GT(spread.at("min"), 0) << name;
+    EXPECT_LE(spread.at("min"), spread.at("median")) << name;
+    EXPECT_LE(spread.at("median"), spread.at("max")) << name;
+  }
+  EXPECT_LE(row.at("p50_ns").at("median"), row.at("p99_ns").at("median"));
+  EXPECT_LE(row.at("p99_ns").at("median"), row.at("p999_ns").at("median"));
+  uint64_t verified_count = 0;
+  for (const json& round : row.at("rounds")) {
+    EXPECT_GE(round.at("verified_count"), round.at("read_count"));
+    EXPECT_FALSE(round.at("samples").empty());
+    verified_count += round.at("verified_count").get<uint64_t>();
+  }
+  EXPECT_EQ(row.at("verified_count"), verified_count);
+  const json& memory = row.at("memory");
+  EXPECT_GE(memory.at("payload_bytes"), memory.at("filled_payload_bytes"));
+  EXPECT_GE(Sum(memory.at("pages_of_process")), Sum(memory.at("pages_behind_blocks")));
+  EXPECT_GE(Sum(memory.at("pages_behind_blocks")), memory.at("payload_bytes"));
+  const std::string library = bench::FindAllocator(row.at("name"))->library;
+  const std::string loaded = row.at("loaded");
+  EXPECT_NE(loaded.find(library.empty() ? "/libc" : library.substr(0, library.find('.'))), std::string::npos) << loaded;
+}
+
+void ExpectPoolRow(const json& row) {
+  SCOPED_TRACE(row.at("title").get<std::string>());
+  EXPECT_GE(row.at("pool_footprint"), 1.0);
+  EXPECT_EQ(row.at("fallback_count"), 0);
+  const json& memory = row.at("memory");
+  EXPECT_EQ(memory.at("misplaced_count"), 0);
+  const json& pages = memory.at("pages_of_pool");
+  EXPECT_GE(Sum(pages), memory.at("payload_bytes"));
+  if (row.at("name").get<std::string>().starts_with("hugepool-hugetlb")) {
+    EXPECT_EQ(pages.at("hugetlb_bytes"), Sum(pages));
+    EXPECT_EQ(memory.at("pages_behind_blocks").at("hugetlb_bytes"), Sum(memory.at("pages_behind_blocks")));
+  }
+  if (row.at("name") == "hugepool-small") {
+    EXPECT_EQ(pages.at("small_bytes"), Sum(pages));
+  }
+}
+
+TEST(KvBench, AllAllocatorsRunOrAreSkippedWithAReason) {
+  ScratchDir dir;
+  const Outcome outcome = RunKvBench(Arguments(dir, {"--html=" + (dir / "page.html"), "--allocators=all"}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.error;
+  const json document = FileJson(dir / "out.json");
+  ASSERT_TRUE(document.is_object());
+
+  double payload_bytes = 0;
+  for (const bench::AllocatorRow& known : bench::AllocatorCatalog()) {
+    const json* row = FindRow(document, known.name);
+    ASSERT_NE(row, nullptr) << known.name << " was dropped";
+    EXPECT_NE(outcome.output.find(known.name), std::string::npos);
+    if (row->at("status") == "skipped") {
+      std::cout << known.name << " skipped: " << row->at("reason") << "\n";
+      EXPECT_FALSE(row->at("reason").get<std::string>().empty());
+      continue;
+    }
+    ASSERT_EQ(row->at("status"), "ok") << row->at("reason");
+    ExpectWholeRow(*row, 2);
+    EXPECT_EQ(row->at("hit_ratio"), 1.0) << "all data fits";
+    if (known.is_hugepool()) {
+      ExpectPoolRow(*row);
+    } else {
+      EXPECT_TRUE(row->at("pool_footprint").is_null());
+    }
+    // The same database, all cached: every allocator is asked for exactly the same bytes.
+    if (payload_bytes == 0) payload_bytes = row->at("memory").at("payload_bytes");
+    EXPECT_EQ(row->at("memory").at("payload_bytes"), payload_bytes) << known.name;
+  }
+  EXPECT_GT(payload_bytes, 20000 * 416);
+  EXPECT_LT(payload_bytes, 20000 * 440);
+  EXPECT_EQ(FindRow(document, "malloc")->at("ratio"), 1.0);
+  EXPECT_EQ(FindRow(document, "hugepool-small")->at("status"), "ok");
+  EXPECT_EQ(document.at("database").at("records"), 20000);
+  EXPECT_NE(document.at("command").get<std::string>().find("--allocators=all"), std::string::npos);
+  EXPECT_NE(outcome.output.find("machine: "), std::string::npos);
+  EXPECT_NE(FileText(dir / "page.html").find("hugepool-small"), std::string::npos);
+}
+
+TEST(KvBench, SmallCacheChurnsAndReportsItsSway) {
+  ScratchDir dir;
+  const Outcome outcome =
+      RunKvBench(Arguments(dir, {"--cache_bytes=30%", "--allocators=malloc,hugepool-small", "--seconds=0.8"}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.error;
+  const json document = FileJson(dir / "out.json");
+  for (const char* name : {"malloc", "hugepool-small"}) {
+    const json& row = *FindRow(document, name);
+    EXPECT_GT(row.at("hit_ratio"), 0.10) << name;
+    EXPECT_LT(row.at("hit_ratio"), 0.40) << name;
+    size_t sample_count = 0;
+    for (const json& round : row.at("rounds")) {
+      EXPECT_GT(round.at("miss_count"), 0);
+      for (const json& sample : round.at("samples")) {
+        ++sample_count;
+        EXPECT_GT(sample.at("process_bytes"), 0);
+        EXPECT_EQ(sample.contains("pool_bytes"), std::string(name) == "hugepool-small");
+      }
+    }
+    EXPECT_GE(sample_count, 6u) << "one in 250 ms";
+    EXPECT_GE(row.at("process_flatness"), 0.0);
+  }
+  EXPECT_FALSE(FindRow(document, "hugepool-small")->at("pool_flatness").is_null());
+}
+
+TEST(KvBench, ZipfHitsMoreThanUniformAndHyperClockServes) {
+  ScratchDir dir;
+  double hit_ratios[2];
+  int i = 0;
+  for (const char* workload : {"--workload=readrandom", "--workload=readzipf"}) {
+    const Outcome outcome = RunKvBench(
+        Arguments(dir, {"--cache_bytes=20%", "--cache_type=hyper_clock", "--allocators=hugepool-small", workload}));
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.error;
+    const json document = FileJson(dir / "out.json");
+    EXPECT_EQ(document.at("options").at("cache_type"), "hyper_clock");
+    EXPECT_TRUE(FindRow(document, "hugepool-small")->at("ratio").is_null()) << "no malloc to compare with";
+    hit_ratios[i++] = FindRow(document, "hugepool-small")->at("hit_ratio");
+  }
+  EXPECT_GT(hit_ratios[1], hit_ratios[0] + 0.1);
+}
+
+TEST(KvBench, MissingPeerIsSkippedAndItsPackageNamed) {
+  ScratchDir dir;
+  const Outcome outcome =
+      RunKvBench(Arguments(dir, {"--peer_dirs=" + (dir / "nothing"), "--allocators=malloc,jemalloc,mimalloc-thp"}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.error;
+  const json document = FileJson(dir / "out.json");
+  const json& jemalloc = *FindRow(document, "jemalloc");
+  EXPECT_EQ(jemalloc.at("status"), "skipped");
+  EXPECT_EQ(FindRow(document, "mimalloc-thp")->at("status"), "skipped");
+  EXPECT_EQ(FindRow(document, "malloc")->at("status"), "ok");
+  if (jemalloc.at("reason").get<std::string>().find("sanitizer") != std::string::npos) {
+    GTEST_SKIP() << jemalloc.at("reason");
+  }
+  EXPECT_NE(jemalloc.at("reason").get<std::string>().find("apt-get install libjemalloc2"), std::string::npos);
+  EXPECT_NE(outcome.output.find("apt-get install libmimalloc2.0"), std::string::npos) << "the table says it too";
+}
+
+// Takes free huge pages away for as long as it lives, until only so many are left.
+class HugePageHolder {
+ public:
+  explicit HugePageHolder(uint64_t left_count) {
+    uint64_t free_count = 0;
+    std::ifstream("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages") >> free_count;
+    if (free_count <= left_count) return;
+    bytes_ = (free_count - left_count) << 21;
+    memory_ =
+        mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE, -1, 0);
+  }
+  ~HugePageHolder() {
+    if (memory_ != MAP_FAILED) munmap(memory_, bytes_);
+  }
+  HugePageHolder(const HugePageHolder&) = delete;
+  HugePageHolder& operator=(const HugePageHolder&) = delete;
+
+ private:
+  void* memory_ = MAP_FAILED;
+  size_t bytes_ = 0;
+};
+
+TEST(KvBench, TooFewHugePagesAreASkipThatSaysWhatIsShort) {
+  const HugePageHolder holder(3);
+  ScratchDir dir;
+  const Outcome outcome = RunKvBench(Arguments(dir, {"--allocators=malloc,hugepool-hugetlb"}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.error;
+  const json document = FileJson(dir / "out.json");
+  const json& row = *FindRow(document, "hugepool-hugetlb");
+  ASSERT_EQ(row.at("status"), "skipped");
+  const Outcome needed = RunKvBench(Arguments(dir, {"--huge_pages_needed"}));
+  ASSERT_EQ(needed.exit_code, 0);
+  const std::string count = std::to_string(std::stoull(needed.output));
+  EXPECT_NE(row.at("reason").get<std::string>().find("needs " + count), std::string::npos) << row.at("reason");
+  EXPECT_EQ(FindRow(document, "malloc")->at("status"), "ok");
+}
+
+TEST(KvBench, SecondRunTakesTheDatabasesOwnShape) {
+  ScratchDir dir;
+  const Outcome first = RunKvBench(
+      Arguments(dir, {"--value_bytes=100", "--block_bytes=16K", "--seed=77", "--allocators=malloc", "--rounds=1"}));
+  ASSERT_EQ(first.exit_code, 0) << first.error;
+  const Outcome second = RunKvBench({"--db=" + (dir / "db"), "--json=" + (dir / "out.json"), "--seconds=0.2",
+                                     "--rounds=1", "--allocators=malloc", "--warmup_seconds=0"});
+  ASSERT_EQ(second.exit_code, 0) << second.error;
+  EXPECT_EQ(second.error.find("making a database"), std::string::npos);
+  const json database = FileJson(dir / "out.json").at("database");
+  EXPECT_EQ(database.at("records"), 20000);
+  EXPECT_EQ(database.at("value_bytes"), 100);
+  EXPECT_EQ(database.at("block_bytes"), 16384);
+  EXPECT_EQ(database.at("seed"), 77);
+}
+
+TEST(KvBench, CompressedDatabaseReadsBackToo) {
+  ScratchDir dir;
+  const Outcome outcome = RunKvBench(Arguments(dir, {"--compression=lz4", "--allocators=malloc,hugepool-small"}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.error;
+  EXPECT_EQ(FileJson(dir / "out.json").at("database").at("compression"), "lz4");
+}
+
+}  // namespace
+}  // namespace hugepool::testing

@@ -1,0 +1,117 @@
+// The figures that the project promises, on 5 million records. Hours of load beside it make the ratios worthless:
+// tests/run.sh runs it alone.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+
+#include "bench/program.h"
+
+namespace hugepool::testing {
+namespace {
+
+using nlohmann::json;
+
+const std::vector<std::string> kShape = {"--records=5000000", "--value_bytes=400", "--block_bytes=4096"};
+
+uint64_t FreeHugePages() {
+  uint64_t count = 0;
+  std::ifstream("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages") >> count;
+  return count;
+}
+
+// Leaves the document where tests/run.sh collects figures.
+void KeepFigures(const std::string& name, const json& document) {
+  const char* folder = std::getenv("HUGEPOOL_FIGURES_DIR");
+  if (folder == nullptr) return;
+  std::ofstream file(std::string(folder) + "/" + name + ".json");
+  json short_document = document;
+  for (json& row : short_document.at("rows")) row.erase("rounds");
+  file << short_document.dump(2) << "\n";
+}
+
+const json& RowOf(const json& document, const std::string& name) {
+  for (const json& row : document.at("rows")) {
+    if (row.at("name") == name && row.at("status") == "ok") return row;
+  }
+  ADD_FAILURE() << name << " did not run";
+  static const json nothing;
+  return nothing;
+}
+
+class KvBenchSoak : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() { dir_ = new ScratchDir(); }
+  static void TearDownTestSuite() {
+    delete dir_;
+    dir_ = nullptr;
+  }
+
+  // The document of a run, or null after a failure.
+  static json Run(std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"--db=" + (*dir_ / "db"), "--json=" + (*dir_ / "out.json")};
+    arguments.insert(arguments.end(), kShape.begin(), kShape.end());
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome outcome = RunKvBench(arguments);
+    std::cout << outcome.output << std::flush;
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.error;
+    return outcome.exit_code == 0 ? FileJson(*dir_ / "out.json") : json();
+  }
+
+  static std::string WhyNoHugetlb(const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"--db=" + (*dir_ / "db"), "--huge_pages_needed"};
+    arguments.insert(arguments.end(), kShape.begin(), kShape.end());
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const uint64_t needed_count = std::stoull(RunKvBench(arguments).output);
+    if (FreeHugePages() >= needed_count) return "";
+    return "needs " + std::to_string(needed_count) + " free huge pages of 2 MiB, " + std::to_string(FreeHugePages()) +
+           " are";
+  }
+
+  static ScratchDir* dir_;
+};
+ScratchDir* KvBenchSoak::dir_ = nullptr;
+
+TEST_F(KvBenchSoak, AllCachedOnHugetlbReadsTenPercentFasterThanMalloc) {
+  const std::string why_not = WhyNoHugetlb({});
+  if (!why_not.empty()) GTEST_SKIP() << why_not;
+  const json document =
+      Run({"--allocators=malloc,hugepool-hugetlb,hugepool-small", "--rounds=9", "--seconds=4", "--warmup_seconds=3"});
+  ASSERT_TRUE(document.is_object());
+  KeepFigures("kv_bench_all_cached", document);
+  const json& hugetlb = RowOf(document, "hugepool-hugetlb");
+  ASSERT_TRUE(hugetlb.is_object());
+  EXPECT_GE(hugetlb.at("ratio"), 1.10);
+  EXPECT_LE(hugetlb.at("pool_footprint"), 1.06);
+  EXPECT_EQ(hugetlb.at("hit_ratio"), 1.0);
+  for (const json& round : hugetlb.at("rounds")) {
+    const json& pages = round.at("memory").at("pages_of_pool");
+    EXPECT_GT(pages.at("hugetlb_bytes"), 0);
+    EXPECT_EQ(pages.at("transparent_bytes"), 0);
+    EXPECT_EQ(pages.at("small_bytes"), 0);
+  }
+  const json& small = RowOf(document, "hugepool-small");
+  ASSERT_TRUE(small.is_object());
+  EXPECT_EQ(small.at("memory").at("pages_of_pool").at("hugetlb_bytes"), 0);
+  EXPECT_EQ(small.at("memory").at("pages_of_pool").at("transparent_bytes"), 0);
+}
+
+TEST_F(KvBenchSoak, FootprintStaysFlatThroughAMinuteOfEvictionChurn) {
+  const std::string why_not = WhyNoHugetlb({"--cache_bytes=30%"});
+  const std::string row_name = why_not.empty() ? "hugepool-hugetlb" : "hugepool-small";
+  if (!why_not.empty()) std::cout << "on 4 KiB pages: " << why_not << "\n";
+  const json document = Run(
+      {"--cache_bytes=30%", "--allocators=malloc," + row_name, "--rounds=4", "--seconds=15", "--warmup_seconds=20"});
+  ASSERT_TRUE(document.is_object());
+  KeepFigures("kv_bench_churn", document);
+  const json& row = RowOf(document, row_name);
+  ASSERT_TRUE(row.is_object());
+  EXPECT_LT(row.at("hit_ratio"), 0.35);
+  EXPECT_LE(row.at("pool_flatness"), 0.02);
+  EXPECT_LE(row.at("process_flatness"), 0.02);
+  EXPECT_EQ(row.at("fallback_count"), 0);
+}
+
+}  // namespace
+}  // namespace hugepool::testing

@@ -1,0 +1,250 @@
+// The adapter's promises, without a database: see hugepool/rocksdb.h.
+#include <gtest/gtest.h>
+#include <hugepool/rocksdb.h>
+#include <malloc.h>
+#include <rocksdb/cache.h>
+#include <rocksdb/convenience.h>
+#include <rocksdb/utilities/object_registry.h>
+
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "engine_integration/rocksdb/plain_user.h"
+#include "engine_integration/rocksdb/real_database.h"
+
+namespace hugepool::testing {
+namespace {
+
+constexpr size_t kMiB = size_t{1} << 20;
+
+std::shared_ptr<Pool> MakePool(size_t capacity_bytes, HugePages huge_pages = HugePages::kOff) {
+  PoolOptions options;
+  options.capacity_bytes = capacity_bytes;
+  options.huge_pages = huge_pages;
+  Error error;
+  std::shared_ptr<Pool> pool = Pool::Create(options, &error);
+  EXPECT_NE(pool, nullptr) << error.ToString();
+  return pool;
+}
+
+// A user's wrapper that names its inner allocator, as RocksDB's own wrappers do.
+class Wrapper final : public ::rocksdb::MemoryAllocator {
+ public:
+  explicit Wrapper(std::shared_ptr<::rocksdb::MemoryAllocator> inner) : inner_(std::move(inner)) {}
+  const char* Name() const override { return "wrapper"; }
+  const ::rocksdb::Customizable* Inner() const override { return inner_.get(); }
+  void* Allocate(size_t bytes) override { return inner_->Allocate(bytes); }
+  void Deallocate(void* block) override { inner_->Deallocate(block); }
+
+ private:
+  std::shared_ptr<::rocksdb::MemoryAllocator> inner_;
+};
+
+class ForeignAllocator final : public ::rocksdb::MemoryAllocator {
+ public:
+  const char* Name() const override { return "foreign"; }
+  void* Allocate(size_t bytes) override { return std::malloc(bytes); }
+  void Deallocate(void* block) override { std::free(block); }
+};
+
+class AllocatorContract : public ::testing::TestWithParam<HugePages> {
+ protected:
+  void SetUp() override {
+    const std::string why_not = WhyNot(GetParam(), 8);
+    if (!why_not.empty()) GTEST_SKIP() << why_not;
+    pool_ = MakePool(16 * kMiB, GetParam());
+    allocator_ = rocksdb::NewMemoryAllocator(pool_);
+    ASSERT_NE(allocator_, nullptr);
+  }
+  std::shared_ptr<Pool> pool_;
+  std::shared_ptr<::rocksdb::MemoryAllocator> allocator_;
+};
+
+// What RocksDB's memory_allocator_test asks of an allocator: Allocate, UsableSize, Deallocate.
+TEST_P(AllocatorContract, ServesAndFreesABlock) {
+  void* block = allocator_->Allocate(1024);
+  ASSERT_NE(block, nullptr);
+  EXPECT_TRUE(pool_->Owns(block));
+  EXPECT_GE(allocator_->UsableSize(block, 1024), 1024u);
+  std::memset(block, 0x5a, allocator_->UsableSize(block, 1024));
+  allocator_->Deallocate(block);
+  EXPECT_EQ(pool_->Stats().allocated_count, 0u);
+}
+
+// The same test's round trip: the text of an allocator leads back to the very object.
+TEST_P(AllocatorContract, TextLeadsBackToTheObject) {
+  ::rocksdb::ConfigOptions config;
+  config.registry = ::rocksdb::ObjectRegistry::Default();
+  config.ignore_unknown_options = false;
+  config.ignore_unsupported_options = false;
+  std::shared_ptr<::rocksdb::MemoryAllocator> found;
+  const ::rocksdb::Status status =
+      ::rocksdb::MemoryAllocator::CreateFromString(config, allocator_->ToString(config), &found);
+  ASSERT_TRUE(status.ok()) << status.ToString();
+  EXPECT_EQ(found, allocator_);
+}
+
+// The same test's database: 200 keys come back through a cache of 1 MB whose use grows.
+TEST_P(AllocatorContract, SmallDatabaseFillsItsCache) {
+  RealDatabase database(200);
+  ASSERT_EQ(database.Create(), "");
+  const auto cache = MakeCache(CacheKind::kLru, kMiB, allocator_);
+  ASSERT_EQ(database.Open(cache), "");
+  const size_t usage_before = cache->GetUsage();
+  ASSERT_EQ(database.ReadAtRandom(1, 400), "");
+  EXPECT_GT(cache->GetUsage(), usage_before);
+  EXPECT_GT(pool_->Stats().allocated_count, 0u);
+  EXPECT_EQ(rocksdb::Fallback(*allocator_)->count, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Backings, AllocatorContract,
+                         ::testing::Values(HugePages::kRequired, HugePages::kTransparent, HugePages::kOff),
+                         [](const auto& parameter) { return std::string(ToString(parameter.param)); });
+
+TEST(RocksdbAllocator, NoPoolGivesNoAllocator) {
+  EXPECT_EQ(rocksdb::NewMemoryAllocator(std::shared_ptr<Pool>()), nullptr);
+}
+
+TEST(RocksdbAllocator, RefusedOptionsAreExplained) {
+  PoolOptions options;
+  options.capacity_bytes = 0;
+  Error error;
+  EXPECT_EQ(rocksdb::NewMemoryAllocator(options, &error), nullptr);
+  EXPECT_EQ(error.code, ErrorCode::kInvalidArgument);
+  EXPECT_FALSE(error.message.empty());
+  EXPECT_EQ(rocksdb::NewMemoryAllocator(options, nullptr), nullptr);
+}
+
+TEST(RocksdbAllocator, WorksWithoutExceptionsAndTypeInformation) { EXPECT_TRUE(PlainUserIsServed()); }
+
+// What the cache charges is what a block takes of the pool, no more and no less.
+TEST(RocksdbAllocator, UsableSizeIsTheTrueFootprint) {
+  const auto pool = MakePool(64 * kMiB);
+  const auto allocator = rocksdb::NewMemoryAllocator(pool);
+  for (const size_t bytes : {size_t{1}, size_t{100}, size_t{3746}, size_t{4096}, size_t{16177}, 3 * kMiB}) {
+    const uint64_t before = pool->Stats().allocated_bytes;
+    void* block = allocator->Allocate(bytes);
+    EXPECT_EQ(allocator->UsableSize(block, bytes), pool->Stats().allocated_bytes - before) << bytes;
+    allocator->Deallocate(block);
+  }
+}
+
+TEST(RocksdbAllocator, FullPoolFallsBackToMallocAndComesBack) {
+  const auto pool = MakePool(4 * kMiB);
+  const auto allocator = rocksdb::NewMemoryAllocator(pool);
+  constexpr size_t kBlockBytes = 4096;
+  std::vector<void*> blocks;
+  size_t malloc_bytes = 0, malloc_count = 0;
+  for (size_t i = 0; i < 2048; ++i) {  // twice the capacity
+    void* block = allocator->Allocate(kBlockBytes);
+    ASSERT_NE(block, nullptr);
+    std::memset(block, static_cast<int>(i), kBlockBytes);
+    EXPECT_GE(allocator->UsableSize(block, kBlockBytes), kBlockBytes);
+    if (!pool->Owns(block)) {
+      ++malloc_count;
+      malloc_bytes += malloc_usable_size(block);
+      EXPECT_EQ(allocator->UsableSize(block, kBlockBytes), malloc_usable_size(block));
+    }
+    blocks.push_back(block);
+  }
+  EXPECT_GE(malloc_count, 1024u);
+  EXPECT_LT(malloc_count, 2048u);
+  rocksdb::FallbackStats fallback = *rocksdb::Fallback(*allocator);
+  EXPECT_EQ(fallback.count, malloc_count);
+  EXPECT_EQ(fallback.bytes, malloc_bytes);
+  EXPECT_EQ(fallback.live_count, malloc_count);
+  EXPECT_EQ(fallback.live_bytes, malloc_bytes);
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    const unsigned char* bytes = static_cast<unsigned char*>(blocks[i]);
+    ASSERT_EQ(bytes[0], static_cast<unsigned char>(i));
+    ASSERT_EQ(bytes[kBlockBytes - 1], static_cast<unsigned char>(i));
+    allocator->Deallocate(blocks[i]);
+  }
+  fallback = *rocksdb::Fallback(*allocator);
+  EXPECT_EQ(fallback.count, malloc_count);
+  EXPECT_EQ(fallback.live_count, 0u);
+  EXPECT_EQ(fallback.live_bytes, 0u);
+  EXPECT_EQ(pool->Stats().allocated_count, 0u);
+
+  void* block = allocator->Allocate(kBlockBytes);
+  EXPECT_TRUE(pool->Owns(block)) << "the pool has room again and has to be asked first";
+  allocator->Deallocate(block);
+}
+
+TEST(RocksdbAllocator, BlockAboveTheCapacityIsServed) {
+  const auto allocator = rocksdb::NewMemoryAllocator(MakePool(4 * kMiB));
+  void* block = allocator->Allocate(16 * kMiB);
+  ASSERT_NE(block, nullptr);
+  std::memset(block, 1, 16 * kMiB);
+  EXPECT_EQ(rocksdb::Fallback(*allocator)->live_count, 1u);
+  EXPECT_GE(rocksdb::Fallback(*allocator)->live_bytes, 16 * kMiB);
+  allocator->Deallocate(block);
+  EXPECT_EQ(rocksdb::Fallback(*allocator)->live_count, 0u);
+}
+
+TEST(RocksdbAllocator, NothingAndNullAreServed) {
+  const auto allocator = rocksdb::NewMemoryAllocator(MakePool(4 * kMiB));
+  void* block = allocator->Allocate(0);
+  EXPECT_NE(block, nullptr);
+  allocator->Deallocate(block);
+  allocator->Deallocate(nullptr);
+  EXPECT_EQ(rocksdb::Fallback(*allocator)->count, 0u);
+}
+
+TEST(RocksdbAllocator, CountsAreExactUnderThreads) {
+  const auto pool = MakePool(4 * kMiB);
+  const auto allocator = rocksdb::NewMemoryAllocator(pool);
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 4; ++thread) {
+    threads.emplace_back([&] {
+      std::vector<void*> blocks;
+      for (int i = 0; i < 3000; ++i) {
+        blocks.push_back(allocator->Allocate(3746));
+        if (blocks.size() < 600) continue;
+        allocator->Deallocate(blocks.front());
+        blocks.erase(blocks.begin());
+      }
+      for (void* block : blocks) allocator->Deallocate(block);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const rocksdb::FallbackStats fallback = *rocksdb::Fallback(*allocator);
+  EXPECT_GT(fallback.count, 0u) << "4 × 600 blocks do not fit into 4 MiB";
+  EXPECT_EQ(fallback.live_count, 0u);
+  EXPECT_EQ(fallback.live_bytes, 0u);
+  EXPECT_EQ(pool->Stats().allocated_count, 0u);
+}
+
+TEST(RocksdbAllocator, FoundThroughWrappersAndNotInOthers) {
+  const auto pool = MakePool(4 * kMiB);
+  const auto allocator = rocksdb::NewMemoryAllocator(pool);
+  const Wrapper wrapper(allocator);
+  EXPECT_EQ(rocksdb::PoolOf(wrapper), pool);
+  EXPECT_TRUE(rocksdb::Fallback(wrapper).has_value());
+  const ForeignAllocator foreign;
+  EXPECT_EQ(rocksdb::PoolOf(foreign), nullptr);
+  EXPECT_FALSE(rocksdb::Fallback(foreign).has_value());
+}
+
+TEST(RocksdbAllocator, CacheKeepsAllocatorAndPoolAlive) {
+  std::weak_ptr<Pool> watched;
+  std::shared_ptr<::rocksdb::Cache> cache;
+  RealDatabase database(2000);
+  ASSERT_EQ(database.Create(), "");
+  {
+    const auto pool = MakePool(16 * kMiB);
+    watched = pool;
+    cache = MakeCache(CacheKind::kLru, 8 * kMiB, rocksdb::NewMemoryAllocator(pool));
+  }
+  ASSERT_EQ(database.Open(cache), "");
+  ASSERT_EQ(database.ReadAtRandom(2, 2000), "");
+  ASSERT_NE(watched.lock(), nullptr);
+  EXPECT_GT(watched.lock()->Stats().allocated_count, 0u);
+  database.Close();
+  cache.reset();
+  EXPECT_EQ(watched.lock(), nullptr) << "somebody else holds the pool";
+}
+
+}  // namespace
+}  // namespace hugepool::testing

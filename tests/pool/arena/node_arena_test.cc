@@ -1,0 +1,213 @@
+// NodeArena: runs inside pages, spans over pages, pages kept ahead, pages moved, pages given back.
+#include "arena/node_arena.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <thread>
+#include <vector>
+
+#include "pool/arena/arenas.h"
+#include "pool/stamp.h"
+
+namespace hugepool::internal {
+namespace {
+
+using ::hugepool::testing::Arenas;
+using ::hugepool::testing::EachNode;
+using ::hugepool::testing::HasStamp;
+using ::hugepool::testing::kMiB;
+using ::hugepool::testing::OneNode;
+using ::hugepool::testing::SimulatedOs;
+using ::hugepool::testing::Stamp;
+using ::testing::IsEmpty;
+
+PoolOptions Options(size_t capacity_bytes, HugePages huge_pages = HugePages::kPreferred) {
+  PoolOptions options;
+  options.capacity_bytes = capacity_bytes;
+  options.huge_pages = huge_pages;
+  return options;
+}
+
+class NodeArenaTest : public ::testing::Test {
+ protected:
+  ~NodeArenaTest() override { EXPECT_THAT(os_.complaints(), IsEmpty()); }
+
+  NodeArena& Make(const PoolOptions& options) {
+    arenas_ = std::make_unique<Arenas>(os_, options, OneNode());
+    return arenas_->set->arena(0);
+  }
+  uint64_t Committed() const { return arenas_->set->budget().committed_bytes(); }
+
+  SimulatedOs os_{EachNode(64, 1024 * kMiB)};
+  std::unique_ptr<Arenas> arenas_;
+};
+
+TEST_F(NodeArenaTest, OnePageIsKeptAhead) {
+  NodeArena& arena = Make(Options(16 * kMiB));
+  void* const run = arena.AllocateRun(1);
+  ASSERT_NE(run, nullptr);
+  const NodeStats stats = arenas_->Stats(0);
+  EXPECT_EQ(stats.used_bytes, 2 * kMiB);
+  EXPECT_EQ(stats.empty_bytes, 2 * kMiB);
+  arena.Free(run, 1);
+  EXPECT_EQ(arenas_->Complaint(), "");
+}
+
+TEST_F(NodeArenaTest, APowerOfTwoOfSlotsIsAlignedToItself) {
+  NodeArena& arena = Make(Options(16 * kMiB));
+  for (size_t slot_count = 1; slot_count <= kSlotsPerHugePage; slot_count *= 2) {
+    (void)arena.AllocateRun(1);
+    void* const run = arena.AllocateSlab(slot_count, 9);
+    ASSERT_NE(run, nullptr);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(run) % (slot_count * kSlotBytes), 0u);
+  }
+  EXPECT_EQ(arenas_->Complaint(), "");
+}
+
+TEST_F(NodeArenaTest, LongRunsAreContiguousAndShareTheirTailPage) {
+  NodeArena& arena = Make(Options(32 * kMiB));
+  // Five and a half pages, and then a run that fits into the other half of the sixth.
+  char* const run = static_cast<char*>(arena.AllocateRun(5 * 32 + 16));
+  ASSERT_NE(run, nullptr);
+  EXPECT_TRUE(os_.IsPresent(run, 11 * kMiB));
+  Stamp(run, 11 * kMiB, 1);
+  EXPECT_EQ(Committed(), 12 * kMiB);
+  char* const half = static_cast<char*>(arena.AllocateRun(16));
+  EXPECT_EQ(half, run + 11 * kMiB);
+  EXPECT_EQ(arenas_->set->map().RunSlotCount(arenas_->set->map().SlotOf(run)), 5u * 32 + 16);
+  // The tail stays while the half of it is in use, and the other way round.
+  arena.Free(run, 5 * 32 + 16);
+  arena.Trim(0);
+  EXPECT_EQ(Committed(), 2 * kMiB);
+  EXPECT_TRUE(os_.IsPresent(half, kMiB));
+  arena.Free(half, 16);
+  arena.Trim(0);
+  EXPECT_EQ(Committed(), 0u);
+  EXPECT_EQ(os_.present_page_count(), 0u);
+  EXPECT_EQ(arenas_->Complaint(), "");
+}
+
+TEST_F(NodeArenaTest, ALongRunEndsInAPageThatIsInUse) {
+  NodeArena& arena = Make(Options(32 * kMiB));
+  char* const page = static_cast<char*>(arena.AllocateRun(32));
+  char* const low = static_cast<char*>(arena.AllocateRun(16));
+  char* const high = static_cast<char*>(arena.AllocateRun(16));
+  ASSERT_EQ(high, low + kMiB);
+  Stamp(high, kMiB, 3);
+  arena.Free(page, 32);
+  arena.Free(low, 16);
+  const uint64_t committed_bytes = Committed();
+  EXPECT_EQ(arena.AllocateRun(32 + 16), page);
+  EXPECT_EQ(Committed(), committed_bytes);
+  Stamp(page, 3 * kMiB, 4);
+  EXPECT_TRUE(HasStamp(high, kMiB, 3));
+  arena.Free(high, 16);
+  EXPECT_TRUE(HasStamp(page, 3 * kMiB, 4));
+  EXPECT_EQ(arenas_->Complaint(), "");
+}
+
+TEST_F(NodeArenaTest, EmptyPagesMoveBeforeALargeRunIsRefused) {
+  // Memory for nine pages, and addresses for sixteen.
+  NodeArena& arena = Make(Options(18 * kMiB, HugePages::kRequired));
+  os_.SetFreeHugePages(0, 8);
+  std::vector<void*> pages;
+  for (size_t i = 0; i < 8; ++i) pages.push_back(arena.AllocateRun(32));
+  for (void* page : pages) ASSERT_NE(page, nullptr);
+  EXPECT_EQ(arena.AllocateRun(32), nullptr);
+  // Every second page is free: four pages of memory, nowhere two neighbours.
+  std::sort(pages.begin(), pages.end());
+  for (size_t i = 0; i < 8; i += 2) arena.Free(pages[i], 32);
+  for (size_t i = 1; i < 8; i += 2) Stamp(pages[i], kHugePageBytes, i);
+  void* const large = arena.AllocateRun(4 * 32);
+  ASSERT_NE(large, nullptr);
+  EXPECT_TRUE(os_.IsPresent(large, 8 * kMiB));
+  Stamp(large, 8 * kMiB, 99);
+  EXPECT_EQ(Committed(), 16 * kMiB);
+  EXPECT_EQ(arena.AllocateRun(1), nullptr);
+  for (size_t i = 1; i < 8; i += 2) EXPECT_TRUE(HasStamp(pages[i], kHugePageBytes, i)) << i;
+  EXPECT_EQ(arenas_->Complaint(), "");
+}
+
+TEST_F(NodeArenaTest, ARefusedLargeRunLeavesEverythingAsItWas) {
+  NodeArena& arena = Make(Options(16 * kMiB, HugePages::kRequired));
+  os_.SetFreeHugePages(0, 3);
+  void* const small = arena.AllocateRun(1);
+  Stamp(small, kSlotBytes, 5);
+  EXPECT_EQ(arena.AllocateRun(3 * 32), nullptr);
+  EXPECT_EQ(arenas_->Complaint(), "");
+  EXPECT_TRUE(HasStamp(small, kSlotBytes, 5));
+  EXPECT_EQ(Committed(), os_.present_page_count() * kHugePageBytes);
+  EXPECT_NE(arena.AllocateRun(2 * 32), nullptr);
+  EXPECT_EQ(arenas_->Complaint(), "");
+}
+
+TEST_F(NodeArenaTest, LowerRungsDrainAsTheyEmpty) {
+  NodeArena& arena = Make(Options(32 * kMiB));
+  os_.SetFreeHugePages(0, 0);
+  void* const slab = arena.AllocateSlab(4, 9);
+  void* const span = arena.AllocateRun(3 * 32);
+  ASSERT_NE(slab, nullptr);
+  ASSERT_NE(span, nullptr);
+  EXPECT_EQ(arenas_->Stats(0).degraded_bytes, 8 * kMiB);
+  arena.Free(slab, 4);
+  EXPECT_EQ(arenas_->Stats(0).degraded_bytes, 6 * kMiB);
+  arena.Free(span, 3 * 32);
+  EXPECT_EQ(arenas_->Stats(0).degraded_bytes, 0u);
+  EXPECT_EQ(os_.present_page_count(), 0u);
+  // Huge pages are back: the next run lies on one.
+  os_.SetFreeHugePages(0, 10);
+  os_.AdvanceNs(10'000'000);
+  ASSERT_NE(arena.AllocateRun(1), nullptr);
+  EXPECT_EQ(arenas_->Stats(0).degraded_bytes, 0u);
+}
+
+TEST_F(NodeArenaTest, WhatCannotBeGivenBackIsUsedAgain) {
+  NodeArena& arena = Make(Options(16 * kMiB));
+  void* const run = arena.AllocateRun(32);
+  os_.FailFrom(hugepool::testing::Call::kGiveBack, 0, EINVAL);
+  arena.Free(run, 32);
+  const uint64_t committed_bytes = Committed();
+  arena.Trim(0);
+  EXPECT_EQ(Committed(), committed_bytes);
+  EXPECT_EQ(arenas_->Complaint(), "");
+  EXPECT_GE(arena.backing().refused_give_back_count(), 1u);
+  EXPECT_NE(arena.AllocateRun(32), nullptr);
+  EXPECT_EQ(Committed(), committed_bytes);
+}
+
+TEST_F(NodeArenaTest, TheBudgetIsNeverExceeded) {
+  NodeArena& arena = Make(Options(8 * kMiB));
+  size_t slot_count = 0;
+  while (arena.AllocateRun(1) != nullptr) ++slot_count;
+  EXPECT_EQ(slot_count, 4u * 32);
+  EXPECT_EQ(Committed(), 8 * kMiB);
+  EXPECT_EQ(os_.present_page_count(), 4u);
+  EXPECT_EQ(arena.AllocateRun(33), nullptr);
+}
+
+TEST_F(NodeArenaTest, ThreadsShareItsBooks) {
+  NodeArena& arena = Make(Options(64 * kMiB));
+  std::vector<std::thread> threads;
+  for (size_t t = 0; t < 4; ++t) {
+    threads.emplace_back([&arena, t] {
+      for (size_t i = 0; i < 500; ++i) {
+        const size_t slot_count = 1 + (i * 7 + t * 13) % 80;
+        void* const run = arena.AllocateRun(slot_count);
+        if (run == nullptr) continue;
+        Stamp(run, 4096, t);
+        EXPECT_TRUE(HasStamp(run, 4096, t));
+        arena.Free(run, slot_count);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(arenas_->Complaint(), "");
+  EXPECT_EQ(arenas_->Stats(0).used_bytes, 0u);
+  arena.Trim(0);
+  EXPECT_EQ(Committed(), 0u);
+}
+
+}  // namespace
+}  // namespace hugepool::internal

@@ -1,0 +1,299 @@
+// PageTable: a random walk against naive books, and the choice of pages.
+#include "arena/page_table.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "pool/soak.h"
+
+namespace hugepool::internal {
+namespace {
+
+using ::hugepool::testing::kSanitized;
+using ::hugepool::testing::Seed;
+
+constexpr uint32_t MaskOf(size_t slot_count, size_t first) {
+  return (slot_count == 32 ? UINT32_MAX : (uint32_t{1} << slot_count) - 1) << first;
+}
+
+// Whether an aligned power of two of at least slot_count slots is free.
+bool HasRoom(uint32_t taken, size_t slot_count) {
+  const size_t length = std::bit_ceil(slot_count);
+  for (size_t first = 0; first < 32; first += length) {
+    if ((taken & MaskOf(length, first)) == 0) return true;
+  }
+  return false;
+}
+
+// A PageTable with zeroed entries, as the pool gives them, and naive books beside it.
+class PageTableWalk {
+ public:
+  PageTableWalk(size_t page_count, size_t hugetlb_page_count, uint64_t seed)
+      : entries_(static_cast<HugePage*>(std::calloc(page_count, sizeof(HugePage))), std::free),
+        table(entries_.get(), page_count, hugetlb_page_count),
+        taken_(page_count),
+        populated_(page_count),
+        hugetlb_page_count_(hugetlb_page_count),
+        random_(seed) {}
+
+  void Step() {
+    switch (Below(8)) {
+      case 0: return Populate();
+      case 1: return TakeEmpty();
+      case 2: return TakeSpan();
+      case 3:
+      case 4:
+      case 5: return FreeOne();
+      default: return TakeRun();
+    }
+  }
+
+  void ExpectSame() {
+    std::string why;
+    ASSERT_TRUE(table.Check(&why)) << why;
+    std::array<size_t, kBackingCount> populated{};
+    std::array<size_t, kBackingCount> empty{};
+    for (size_t i = 0; i < taken_.size(); ++i) {
+      const HugePage& page = table.page(ToPageIndex(i));
+      ASSERT_EQ(page.taken, taken_[i]) << "page " << i;
+      ASSERT_EQ(page.state == PageState::kPopulated, populated_[i]) << "page " << i;
+      if (!populated_[i]) continue;
+      ++populated[static_cast<size_t>(page.backing)];
+      if (taken_[i] == 0) ++empty[static_cast<size_t>(page.backing)];
+    }
+    for (size_t i = 0; i < kBackingCount; ++i) {
+      ASSERT_EQ(table.populated_count(static_cast<Backing>(i)), populated[i]);
+      ASSERT_EQ(table.empty_count(static_cast<Backing>(i)), empty[i]);
+    }
+  }
+
+ private:
+  struct Run {
+    size_t slot = 0;
+    size_t slot_count = 0;
+  };
+
+  size_t Below(size_t limit) { return random_() % limit; }
+
+  Backing BackingFor(size_t page) {
+    if (page < hugetlb_page_count_) return Backing::kHugetlb;
+    return Below(2) == 0 ? Backing::kTransparentHuge : Backing::kSmall;
+  }
+
+  void Populate() {
+    const Region region = Below(2) == 0 ? Region::kHugetlb : Region::kFallback;
+    const size_t first = region == Region::kHugetlb ? 0 : hugetlb_page_count_;
+    const size_t last = region == Region::kHugetlb ? hugetlb_page_count_ : taken_.size();
+    const std::optional<PageIndex> page = table.TakeVacant(region);
+    if (!page) {
+      // Only a region without a vacant page refuses.
+      for (size_t i = first; i < last; ++i) EXPECT_TRUE(populated_[i]) << "page " << i;
+      return;
+    }
+    ASSERT_GE(ToSize(*page), first);
+    ASSERT_LT(ToSize(*page), last);
+    ASSERT_FALSE(populated_[ToSize(*page)]);
+    if (Below(4) == 0) return table.PutVacant(*page);
+    table.page(*page).backing = BackingFor(ToSize(*page));
+    table.PutPopulated(*page);
+    populated_[ToSize(*page)] = true;
+  }
+
+  void TakeRun() {
+    const size_t slot_count = 1 + Below(32);
+    // The fullest page of the uppermost rung that has room.
+    size_t wanted_rung = kBackingCount;
+    int wanted_free = 64;
+    for (size_t i = 0; i < taken_.size(); ++i) {
+      if (!populated_[i] || !HasRoom(taken_[i], slot_count)) continue;
+      const size_t rung = static_cast<size_t>(table.page(ToPageIndex(i)).backing);
+      const int free_count = std::popcount(~taken_[i]);
+      if (rung < wanted_rung || (rung == wanted_rung && free_count < wanted_free)) {
+        wanted_rung = rung;
+        wanted_free = free_count;
+      }
+    }
+    const std::optional<size_t> slot = table.TakeSlots(slot_count);
+    ASSERT_EQ(slot.has_value(), wanted_rung != kBackingCount);
+    if (!slot) return;
+    const size_t page = *slot / 32;
+    const uint32_t mask = MaskOf(slot_count, *slot % 32);
+    ASSERT_TRUE(populated_[page]);
+    EXPECT_EQ(taken_[page] & mask, 0u) << "slots given twice";
+    EXPECT_EQ(static_cast<size_t>(table.page(ToPageIndex(page)).backing), wanted_rung);
+    EXPECT_EQ(std::popcount(~taken_[page]), wanted_free);
+    EXPECT_EQ(*slot % std::bit_ceil(slot_count), 0u) << slot_count;
+    taken_[page] |= mask;
+    runs_.push_back({*slot, slot_count});
+  }
+
+  void FreeOne() {
+    if (runs_.empty()) return;
+    std::swap(runs_[Below(runs_.size())], runs_.back());
+    Run run = runs_.back();
+    runs_.pop_back();
+    while (run.slot_count != 0) {
+      const size_t here = std::min(run.slot_count, 32 - run.slot % 32);
+      const size_t page = run.slot / 32;
+      const uint32_t mask = MaskOf(here, run.slot % 32);
+      taken_[page] &= ~mask;
+      EXPECT_EQ(table.FreeSlots(ToPageIndex(page), mask), taken_[page] == 0);
+      run.slot += here;
+      run.slot_count -= here;
+    }
+  }
+
+  void TakeEmpty() {
+    const Backing highest = static_cast<Backing>(Below(kBackingCount));
+    int lowest_rung = -1;
+    for (size_t i = 0; i < taken_.size(); ++i) {
+      const int rung = static_cast<int>(table.page(ToPageIndex(i)).backing);
+      if (populated_[i] && taken_[i] == 0 && rung >= static_cast<int>(highest))
+        lowest_rung = std::max(lowest_rung, rung);
+    }
+    const std::optional<PageIndex> page = table.TakeEmpty(highest);
+    ASSERT_EQ(page.has_value(), lowest_rung >= 0);
+    if (!page) return;
+    EXPECT_EQ(static_cast<int>(table.page(*page).backing), lowest_rung);
+    EXPECT_TRUE(populated_[ToSize(*page)]);
+    EXPECT_EQ(taken_[ToSize(*page)], 0u);
+    if (Below(4) == 0) return table.PutPopulated(*page);  // could not be given back
+    table.PutVacant(*page);
+    populated_[ToSize(*page)] = false;
+  }
+
+  bool SpanFits(size_t first, size_t full, size_t tail) const {
+    for (size_t i = first; i < first + full; ++i) {
+      if (taken_[i] != 0) return false;
+    }
+    return tail == 0 || (taken_[first + full] & MaskOf(tail, 0)) == 0;
+  }
+
+  void TakeSpan() {
+    const size_t slot_count = 33 + Below(96);
+    const size_t full = slot_count / 32;
+    const size_t tail = slot_count % 32;
+    const size_t needed = full + (tail != 0 ? 1 : 0);
+    const Region region = Below(2) == 0 ? Region::kHugetlb : Region::kFallback;
+    const size_t begin = region == Region::kHugetlb ? 0 : hugetlb_page_count_;
+    const size_t end = region == Region::kHugetlb ? hugetlb_page_count_ : taken_.size();
+    bool fits = false;
+    for (size_t first = begin; first + needed <= end; ++first) fits = fits || SpanFits(first, full, tail);
+    const std::optional<Span> span = table.TakeSpan(region, full, tail);
+    ASSERT_EQ(span.has_value(), fits) << slot_count << " slots";
+    if (!span) return;
+    const size_t first = ToSize(span->first);
+    ASSERT_GE(first, begin);
+    ASSERT_LE(first + needed, end);
+    ASSERT_EQ(span->page_count(), needed);
+    EXPECT_TRUE(SpanFits(first, full, tail)) << "a span over taken slots";
+    const bool keep = Below(4) != 0;
+    for (size_t i = first; i < first + needed; ++i) {
+      const uint32_t mask = i < first + full ? UINT32_MAX : MaskOf(tail, 0);
+      HugePage& page = table.page(ToPageIndex(i));
+      if (page.state == PageState::kPopulated) {  // a shared tail
+        EXPECT_NE(taken_[i], 0u);
+        EXPECT_EQ(page.taken, taken_[i] | mask);
+        if (!keep) table.FreeSlots(ToPageIndex(i), mask);
+      } else {
+        EXPECT_EQ(page.state, PageState::kBusy);
+        EXPECT_EQ(page.present, populated_[i]) << "page " << i;
+        if (!page.present && !keep) {
+          table.PutVacant(ToPageIndex(i));
+          continue;
+        }
+        if (!page.present) page.backing = BackingFor(i);
+        page.taken = keep ? mask : 0;
+        table.PutPopulated(ToPageIndex(i));
+        populated_[i] = true;
+      }
+      if (keep) taken_[i] |= mask;
+    }
+    if (keep) runs_.push_back({first * 32, slot_count});
+  }
+
+  std::unique_ptr<HugePage, void (*)(void*)> entries_;
+
+ public:
+  PageTable table;
+
+ private:
+  std::vector<uint32_t> taken_;
+  std::vector<bool> populated_;
+  const size_t hugetlb_page_count_;
+  std::mt19937_64 random_;
+  std::vector<Run> runs_;
+};
+
+TEST(PageTable, AgreesWithNaiveBooksAfterEveryStep) {
+  const uint64_t seed = Seed();
+  for (const auto& [page_count, hugetlb_page_count] :
+       std::vector<std::pair<size_t, size_t>>{{2, 1}, {16, 8}, {24, 5}}) {
+    PageTableWalk walk(page_count, hugetlb_page_count, seed);
+    for (size_t step = 0; step < (kSanitized ? 20'000 : 100'000); ++step) {
+      walk.Step();
+      walk.ExpectSame();
+      if (::testing::Test::HasFailure()) FAIL() << page_count << " pages, step " << step;
+    }
+  }
+}
+
+class OnePageTable : public ::testing::Test {
+ protected:
+  PageIndex Populate(Region region, Backing backing) {
+    const PageIndex page = *table_.TakeVacant(region);
+    table_.page(page).backing = backing;
+    table_.PutPopulated(page);
+    return page;
+  }
+
+  std::unique_ptr<HugePage, void (*)(void*)> entries_{static_cast<HugePage*>(std::calloc(8, sizeof(HugePage))),
+                                                      std::free};
+  PageTable table_{entries_.get(), 8, 4};
+};
+
+TEST_F(OnePageTable, HugetlbGrowsUpAndFallbackGrowsDown) {
+  EXPECT_EQ(ToSize(*table_.TakeVacant(Region::kHugetlb)), 0u);
+  EXPECT_EQ(ToSize(*table_.TakeVacant(Region::kHugetlb)), 1u);
+  EXPECT_EQ(ToSize(*table_.TakeVacant(Region::kFallback)), 7u);
+  EXPECT_EQ(ToSize(*table_.TakeVacant(Region::kFallback)), 6u);
+  EXPECT_EQ(table_.hugetlb_border(), 2u);
+  EXPECT_EQ(table_.fallback_border(), 6u);
+}
+
+TEST_F(OnePageTable, CheckFindsPagesThatAreStillBusy) {
+  std::string why;
+  ASSERT_TRUE(table_.Check(&why));
+  const PageIndex page = *table_.TakeVacant(Region::kHugetlb);
+  EXPECT_FALSE(table_.Check(&why));
+  EXPECT_NE(why.find("busy"), std::string::npos) << why;
+  table_.PutVacant(page);
+  EXPECT_TRUE(table_.Check(&why)) << why;
+}
+
+TEST_F(OnePageTable, CheckFindsSlotsTakenBehindItsBack) {
+  const PageIndex page = Populate(Region::kHugetlb, Backing::kHugetlb);
+  std::string why;
+  ASSERT_TRUE(table_.Check(&why)) << why;
+  table_.page(page).taken = 1;
+  EXPECT_FALSE(table_.Check(&why));
+}
+
+TEST_F(OnePageTable, UpperRungsAreUsedFirst) {
+  Populate(Region::kFallback, Backing::kSmall);
+  Populate(Region::kFallback, Backing::kTransparentHuge);
+  const PageIndex best = Populate(Region::kHugetlb, Backing::kHugetlb);
+  EXPECT_EQ(*table_.TakeSlots(16) / 32, ToSize(best));
+  EXPECT_EQ(*table_.TakeSlots(16) / 32, ToSize(best));
+  EXPECT_EQ(table_.page(ToPageIndex(*table_.TakeSlots(16) / 32)).backing, Backing::kTransparentHuge);
+}
+
+}  // namespace
+}  // namespace hugepool::internal

@@ -1,0 +1,188 @@
+// CpuCache: bounded per CPU, home blocks only, drained to the last block.
+#include "cache/cpu_cache.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "pool/arena/arenas.h"
+
+namespace hugepool::internal {
+namespace {
+
+using ::hugepool::testing::Arenas;
+using ::hugepool::testing::EachNode;
+using ::hugepool::testing::FourNodes;
+using ::hugepool::testing::kMiB;
+using ::hugepool::testing::SimulatedOs;
+
+struct Caches {
+  explicit Caches(size_t budget_bytes, Placement placement = Placement::Local(), size_t capacity_bytes = 64 * kMiB)
+      : os(EachNode(64, 1024 * kMiB)), arenas(os, Options(placement, capacity_bytes), FourNodes()) {
+    Error error;
+    policy = std::make_unique<PlacementPolicy>(placement, *arenas.set);
+    slabs = SlabSet::Create(*arenas.set, arenas.metadata, &error);
+    cache = CpuCache::Create(*slabs, *policy, budget_bytes, arenas.metadata, &error);
+    EXPECT_NE(cache, nullptr) << error.ToString();
+  }
+
+  static PoolOptions Options(Placement placement, size_t capacity_bytes) {
+    PoolOptions options;
+    options.capacity_bytes = capacity_bytes;
+    options.placement = placement;
+    return options;
+  }
+  int NodeOf(void* object) const { return os.NodeOf(object); }
+  uint64_t OutsideSlabs() {
+    uint64_t bytes = 0;
+    uint64_t count = 0;
+    slabs->AddUsed(&bytes, &count);
+    return bytes;
+  }
+
+  SimulatedOs os;
+  Arenas arenas;
+  std::unique_ptr<PlacementPolicy> policy;
+  std::unique_ptr<SlabSet> slabs;
+  std::unique_ptr<CpuCache> cache;
+};
+
+constexpr size_t kBudgetBytes = size_t{256} << 10;
+
+TEST(CpuCache, HandsOutEachBlockOnce) {
+  Caches caches(kBudgetBytes);
+  std::set<void*> live;
+  for (size_t i = 0; i < 1000; ++i) {
+    void* const object = caches.cache->Allocate(ClassFor(100));
+    ASSERT_NE(object, nullptr);
+    ASSERT_TRUE(live.insert(object).second);
+  }
+  for (void* object : live) caches.cache->Deallocate(object, ClassFor(100));
+  EXPECT_LE(caches.cache->cached_bytes(), kBudgetBytes);
+  EXPECT_EQ(caches.OutsideSlabs(), caches.cache->cached_bytes());
+  EXPECT_TRUE(caches.cache->Drain());
+  EXPECT_FALSE(caches.cache->Drain());
+  EXPECT_EQ(caches.OutsideSlabs(), 0u);
+  EXPECT_EQ(caches.cache->cached_count(), 0u);
+}
+
+TEST(CpuCache, ACpuHoldsAtMostItsBudgetWhateverIsFreed) {
+  Caches caches(kBudgetBytes);
+  std::vector<std::pair<void*, SizeClass>> blocks;
+  // Many classes, all CPUs' blocks, all freed on one CPU.
+  for (int cpu = 0; cpu < 4; ++cpu) {
+    SimulatedOs::SetCpu(cpu);
+    for (size_t bytes = 16; bytes <= kMaxSlabBytes; bytes += bytes / 2) {
+      for (int i = 0; i < 20; ++i) {
+        void* const object = caches.cache->Allocate(ClassFor(bytes));
+        if (object != nullptr) blocks.emplace_back(object, ClassFor(bytes));
+      }
+    }
+  }
+  caches.cache->Drain();
+  SimulatedOs::SetCpu(2);
+  for (const auto& [object, size_class] : blocks) {
+    caches.cache->Deallocate(object, size_class);
+    ASSERT_LE(caches.cache->cached_bytes(), kBudgetBytes);
+  }
+  EXPECT_GT(caches.cache->cached_bytes(), 0u);
+  EXPECT_EQ(caches.OutsideSlabs(), caches.cache->cached_bytes());
+}
+
+TEST(CpuCache, AMissTakesABatchAndStaysInTheBudget) {
+  Caches caches(kBudgetBytes);
+  for (size_t bytes = 16; bytes <= kMaxSlabBytes; bytes *= 2) {
+    ASSERT_NE(caches.cache->Allocate(ClassFor(bytes)), nullptr);
+    ASSERT_LE(caches.cache->cached_bytes(), kBudgetBytes);
+  }
+  EXPECT_GT(caches.cache->cached_count(), 0u);
+}
+
+TEST(CpuCache, OnlyHomeBlocksAreServedUnderLocal) {
+  Caches caches(kBudgetBytes);
+  std::vector<void*> foreign;
+  SimulatedOs::SetCpu(2);  // node 1
+  for (size_t i = 0; i < 40; ++i) foreign.push_back(caches.cache->Allocate(ClassFor(64)));
+  SimulatedOs::SetCpu(0);  // node 0 frees them, and must not get them back
+  for (void* object : foreign) {
+    ASSERT_EQ(caches.NodeOf(object), 1);
+    caches.cache->Deallocate(object, ClassFor(64));
+  }
+  for (size_t i = 0; i < 200; ++i) EXPECT_EQ(caches.NodeOf(caches.cache->Allocate(ClassFor(64))), 0);
+}
+
+TEST(CpuCache, AnyNodesBlocksAreServedUnderInterleave) {
+  Caches caches(kBudgetBytes, Placement::Interleave());
+  std::set<int> nodes;
+  for (size_t i = 0; i < 400; ++i) nodes.insert(caches.NodeOf(caches.cache->Allocate(ClassFor(64))));
+  EXPECT_EQ(nodes.size(), 4u);
+}
+
+TEST(CpuCache, WithoutABudgetNothingIsHeldBack) {
+  Caches caches(0);
+  EXPECT_FALSE(caches.cache->enabled());
+  void* const object = caches.cache->Allocate(ClassFor(64));
+  ASSERT_NE(object, nullptr);
+  EXPECT_EQ(caches.OutsideSlabs(), 64u);
+  caches.cache->Deallocate(object, ClassFor(64));
+  EXPECT_EQ(caches.OutsideSlabs(), 0u);
+  EXPECT_EQ(caches.cache->cached_bytes(), 0u);
+}
+
+TEST(CpuCache, ACpuThatTheTopologyDoesNotKnowIsServedWithoutACache) {
+  Caches caches(kBudgetBytes);
+  for (const int cpu : {-1, 4, 100'000}) {
+    SimulatedOs::SetCpu(cpu);
+    void* const object = caches.cache->Allocate(ClassFor(64));
+    ASSERT_NE(object, nullptr);
+    caches.cache->Deallocate(object, ClassFor(64));
+    EXPECT_EQ(caches.cache->cached_bytes(), 0u);
+  }
+}
+
+TEST(CpuCache, WhatOtherCpusHoldBackIsFetchedBeforeAnythingIsRefused) {
+  // One huge page in all, of one class: what CPU 0 caches is all that CPU 1 can get.
+  Caches caches(size_t{4} << 20, Placement::Node(0), 2 * kMiB);
+  SimulatedOs::SetCpu(0);
+  std::vector<void*> objects;
+  while (void* object = caches.cache->Allocate(ClassFor(kMaxSlabBytes))) objects.push_back(object);
+  EXPECT_EQ(objects.size(), 8u);
+  caches.cache->Deallocate(objects.back(), ClassFor(kMaxSlabBytes));
+  EXPECT_EQ(caches.cache->cached_count(), 1u);
+  SimulatedOs::SetCpu(1);
+  EXPECT_EQ(caches.cache->Allocate(ClassFor(kMaxSlabBytes)), objects.back());
+  EXPECT_EQ(caches.cache->Allocate(ClassFor(kMaxSlabBytes)), nullptr);
+}
+
+TEST(CpuCache, ThreadsOnOneCpuAndDrainsGetAlong) {
+  Caches caches(kBudgetBytes);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&caches, t] {
+      SimulatedOs::SetCpu(t / 2 * 2);  // two threads on each of two CPUs
+      std::vector<void*> mine;
+      for (size_t i = 0; i < 3000; ++i) {
+        if (i % 500 == 250) caches.cache->Drain();
+        if (i % 3 != 2) {
+          mine.push_back(caches.cache->Allocate(ClassFor(64)));
+        } else {
+          caches.cache->Deallocate(mine.back(), ClassFor(64));
+          mine.pop_back();
+        }
+      }
+      for (void* object : mine) caches.cache->Deallocate(object, ClassFor(64));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  caches.cache->Drain();
+  EXPECT_EQ(caches.OutsideSlabs(), 0u);
+  std::string why;
+  EXPECT_TRUE(caches.slabs->Check(&why)) << why;
+}
+
+}  // namespace
+}  // namespace hugepool::internal

@@ -1,0 +1,235 @@
+// Pool and SlabCache: sizes, alignment, what is known of a block from its pointer alone, bounds, Trim.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "hugepool/pool.h"
+#include "hugepool/slab_cache.h"
+#include "pool/four_nodes.h"
+#include "pool/stamp.h"
+#include "slab/size_classes.h"
+
+namespace hugepool::testing {
+namespace {
+
+using ::testing::IsEmpty;
+
+class PoolBlocks : public ::testing::Test {
+ protected:
+  ~PoolBlocks() override {
+    if (pool_ != nullptr) {
+      EXPECT_EQ(Complaint(*pool_), "");
+    }
+    pool_.reset();
+    EXPECT_EQ(os_.mapping_count(), 0u);
+    EXPECT_EQ(os_.present_page_count(), 0u);
+    EXPECT_THAT(os_.complaints(), IsEmpty());
+  }
+
+  Pool& Make(size_t capacity_bytes, size_t cache_bytes_per_cpu = size_t{2} << 20) {
+    PoolOptions options;
+    options.capacity_bytes = capacity_bytes;
+    options.cache_bytes_per_cpu = cache_bytes_per_cpu;
+    pool_ = MakePool(options, os_, OneNode());
+    return *pool_;
+  }
+
+  SimulatedOs os_{EachNode(200, 2 * kGiB)};
+  std::shared_ptr<Pool> pool_;
+};
+
+TEST_F(PoolBlocks, EveryClassBoundaryGetsEnoughAndAligned) {
+  Pool& pool = Make(256 * kMiB);
+  std::vector<size_t> sizes{0, 1, 15, 16, 17, 1023, 1024, 1025};
+  for (const internal::SizeClassInfo& info : internal::kSizeClasses) {
+    for (const size_t bytes : {info.object_bytes - 1, info.object_bytes, info.object_bytes + 1}) sizes.push_back(bytes);
+  }
+  for (size_t mib = 1; mib <= 9; ++mib) {
+    for (const size_t bytes : {mib * kMiB - 1, mib * kMiB, mib * kMiB + 1}) sizes.push_back(bytes);
+  }
+  uint64_t id = 1;
+  for (const size_t bytes : sizes) {
+    char* const block = static_cast<char*>(pool.Allocate(bytes));
+    ASSERT_NE(block, nullptr) << bytes;
+    const size_t usable_bytes = pool.UsableSize(block);
+    EXPECT_GE(usable_bytes, std::max<size_t>(bytes, 1));
+    if (bytes > 128 && bytes <= internal::kMaxSlabBytes) {
+      EXPECT_LE(usable_bytes, bytes + usable_bytes / 8);
+    }
+    if (bytes > internal::kMaxSlabBytes) {
+      EXPECT_LT(usable_bytes, bytes + internal::kSlotBytes);
+    }
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(block) % (bytes >= kCacheLineFromBytes ? 64 : 16), 0u) << bytes;
+    EXPECT_TRUE(pool.Owns(block));
+    EXPECT_EQ(pool.NodeOf(block), 0);
+    EXPECT_TRUE(os_.IsPresent(block, usable_bytes));
+    Stamp(block, usable_bytes, id << 24);
+    EXPECT_TRUE(HasStamp(block, usable_bytes, id++ << 24));
+    pool.Deallocate(block, bytes);
+  }
+}
+
+TEST_F(PoolBlocks, AlignmentUpToOnePageIsKept) {
+  Pool& pool = Make(64 * kMiB);
+  for (size_t alignment_bytes = 1; alignment_bytes <= kMaxAlignmentBytes; alignment_bytes *= 2) {
+    for (const size_t bytes : {1, 24, 100, 1000, 4097, 33000, 250'000, 300'000, 3'000'000}) {
+      std::vector<void*> blocks;
+      for (int i = 0; i < 5; ++i) {
+        void* const block = pool.Allocate(bytes, alignment_bytes);
+        ASSERT_NE(block, nullptr) << bytes << " aligned to " << alignment_bytes;
+        EXPECT_EQ(reinterpret_cast<uintptr_t>(block) % alignment_bytes, 0u);
+        EXPECT_GE(pool.UsableSize(block), bytes);
+        blocks.push_back(block);
+      }
+      for (void* block : blocks) pool.Deallocate(block, bytes);
+    }
+  }
+}
+
+TEST_F(PoolBlocks, OtherAlignmentsAreRefusedAndCounted) {
+  Pool& pool = Make(16 * kMiB);
+  for (const size_t alignment_bytes : {size_t{0}, size_t{3}, size_t{48}, size_t{8192}, SIZE_MAX}) {
+    EXPECT_EQ(pool.Allocate(64, alignment_bytes), nullptr) << alignment_bytes;
+  }
+  EXPECT_EQ(pool.Stats().failed_count, 5u);
+}
+
+TEST_F(PoolBlocks, SizesBeyondTheCapacityAreRefusedAndCounted) {
+  Pool& pool = Make(16 * kMiB);
+  for (const size_t bytes : {16 * kMiB + 1, kGiB, SIZE_MAX - 1, SIZE_MAX}) EXPECT_EQ(pool.Allocate(bytes), nullptr);
+  EXPECT_EQ(pool.Stats().failed_count, 4u);
+  void* const all = pool.Allocate(16 * kMiB);
+  ASSERT_NE(all, nullptr);
+  EXPECT_EQ(pool.Allocate(1), nullptr);
+  pool.Deallocate(all);
+  EXPECT_NE(pool.Allocate(1), nullptr);
+}
+
+TEST_F(PoolBlocks, NothingIsKnownOfForeignPointers) {
+  Pool& pool = Make(16 * kMiB);
+  int local = 0;
+  for (const void* foreign : {static_cast<const void*>(nullptr), static_cast<const void*>(&local)}) {
+    EXPECT_EQ(pool.UsableSize(foreign), 0u);
+    EXPECT_EQ(pool.NodeOf(foreign), -1);
+    EXPECT_FALSE(pool.Owns(foreign));
+  }
+  pool.Deallocate(nullptr);
+  pool.Deallocate(nullptr, 7);
+}
+
+TEST_F(PoolBlocks, TheCapacityBoundsWhatIsCommittedAndIsReached) {
+  Pool& pool = Make(32 * kMiB);
+  for (const size_t bytes : {size_t{64}, size_t{4096}, size_t{100'000}, 1 * kMiB}) {
+    std::vector<void*> blocks;
+    while (void* block = pool.Allocate(bytes)) blocks.push_back(block);
+    const PoolStats stats = pool.Stats();
+    EXPECT_EQ(stats.committed_bytes, 32 * kMiB);
+    EXPECT_LE(os_.present_page_count(), 16u);
+    EXPECT_EQ(stats.allocated_count, blocks.size());
+    EXPECT_GE(stats.allocated_bytes, 31 * kMiB) << bytes;
+    EXPECT_EQ(std::set<void*>(blocks.begin(), blocks.end()).size(), blocks.size());
+    for (void* block : blocks) pool.Deallocate(block);
+    ASSERT_EQ(Complaint(pool), "");
+  }
+}
+
+TEST_F(PoolBlocks, TrimGivesEmptyPagesBackDownToTheTarget) {
+  Pool& pool = Make(64 * kMiB);
+  std::vector<void*> blocks;
+  for (size_t i = 0; i < 20; ++i) blocks.push_back(pool.Allocate(2 * kMiB));
+  void* const kept = pool.Allocate(100);
+  Stamp(kept, 100, 1);
+  for (void* block : blocks) pool.Deallocate(block);
+  EXPECT_GE(pool.Stats().committed_bytes, 42 * kMiB);
+  EXPECT_EQ(pool.Trim(20 * kMiB), 20 * kMiB);
+  EXPECT_EQ(os_.present_page_count(), 10u);
+  EXPECT_EQ(pool.Trim(0), 2 * kMiB) << "the page of the live block stays";
+  EXPECT_TRUE(HasStamp(kept, 100, 1));
+  pool.Deallocate(kept);
+  EXPECT_EQ(pool.Trim(0), 0u);
+  EXPECT_EQ(os_.free_huge_page_count(0), 200u);
+  EXPECT_NE(pool.Allocate(100), nullptr) << "and it grows again";
+}
+
+TEST_F(PoolBlocks, AThreadThatOnlyFreesStrandsAtMostTheBudget) {
+  constexpr size_t kBudgetBytes = size_t{128} << 10;
+  Pool& pool = Make(64 * kMiB, kBudgetBytes);
+  std::vector<void*> blocks;
+  for (size_t i = 0; i < 5000; ++i) blocks.push_back(pool.Allocate(1000));
+  std::thread([&] {
+    SimulatedOs::SetCpu(3);
+    for (void* block : blocks) pool.Deallocate(block);
+  }).join();
+  // The freeing CPU's budget, and what the allocating one fetched ahead.
+  EXPECT_LE(pool.Stats().cached_bytes, 2 * kBudgetBytes);
+  EXPECT_EQ(pool.Stats().allocated_bytes, 0u);
+}
+
+TEST_F(PoolBlocks, ThreadsThatOnlyAllocateAndExitStrandAtMostTheBudget) {
+  constexpr size_t kBudgetBytes = size_t{128} << 10;
+  Pool& pool = Make(64 * kMiB, kBudgetBytes);
+  for (int i = 0; i < 40; ++i) {
+    std::thread([&pool, i] {
+      SimulatedOs::SetCpu(i % 4);
+      for (size_t bytes = 16; bytes < 100'000; bytes += bytes / 3) (void)pool.Allocate(bytes);
+    }).join();
+    ASSERT_LE(pool.Stats().cached_bytes, 4 * kBudgetBytes);
+  }
+}
+
+TEST_F(PoolBlocks, StatisticsAddUp) {
+  Pool& pool = Make(64 * kMiB);
+  std::vector<void*> blocks;
+  for (size_t bytes = 1; bytes < 4 * kMiB; bytes *= 3) blocks.push_back(pool.Allocate(bytes));
+  uint64_t usable_bytes = 0;
+  for (void* block : blocks) usable_bytes += pool.UsableSize(block);
+  const PoolStats stats = pool.Stats();
+  EXPECT_EQ(stats.allocated_bytes, usable_bytes);
+  EXPECT_EQ(stats.allocated_count, blocks.size());
+  EXPECT_EQ(stats.committed_bytes, os_.present_page_count() * kHugePageBytes);
+  ASSERT_EQ(stats.nodes.size(), 1u);
+  EXPECT_EQ(stats.nodes[0].used_bytes + stats.nodes[0].empty_bytes, stats.committed_bytes);
+  EXPECT_GT(stats.metadata_bytes, 0u);
+  EXPECT_EQ(stats.FootprintBytes(), stats.committed_bytes + stats.metadata_bytes);
+  EXPECT_THAT(stats.ToText(), ::testing::HasSubstr("huge_pages=preferred placement=local cache=locked"));
+}
+
+TEST_F(PoolBlocks, SlabCacheServesOneSizeOfItsPool) {
+  Make(16 * kMiB);
+  Error error;
+  for (const size_t alignment_bytes : {16, 256, 4096}) {
+    auto cache = SlabCache::Create(pool_, 200, &error, alignment_bytes);
+    ASSERT_TRUE(cache) << error.ToString();
+    EXPECT_EQ(cache->object_bytes(), 200u);
+    EXPECT_EQ(&cache->pool(), pool_.get());
+    std::set<void*> objects;
+    for (size_t i = 0; i < 300; ++i) {
+      void* const object = cache->Allocate();
+      ASSERT_NE(object, nullptr);
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(object) % alignment_bytes, 0u);
+      EXPECT_EQ(pool_->UsableSize(object), cache->footprint_bytes());
+      ASSERT_TRUE(objects.insert(object).second);
+    }
+    for (void* object : objects) cache->Deallocate(object);
+    cache->Deallocate(nullptr);
+  }
+  EXPECT_EQ(pool_->Stats().allocated_count, 0u);
+}
+
+TEST_F(PoolBlocks, SlabCacheKeepsItsPoolAlive) {
+  Make(16 * kMiB);
+  auto cache = SlabCache::Create(pool_, 64, nullptr);
+  ASSERT_TRUE(cache);
+  pool_.reset();
+  void* const object = cache->Allocate();
+  ASSERT_NE(object, nullptr);
+  Stamp(object, 64, 1);
+  cache->Deallocate(object);
+}
+
+}  // namespace
+}  // namespace hugepool::testing

@@ -1,0 +1,185 @@
+// SlabBin and SlabSet: objects of one class against a model, empty slabs given back, misuse found.
+#include "slab/slab_bin.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "pool/arena/arenas.h"
+#include "pool/soak.h"
+#include "pool/stamp.h"
+#include "slab/slab_set.h"
+
+namespace hugepool::internal {
+namespace {
+
+using ::hugepool::testing::Arenas;
+using ::hugepool::testing::EachNode;
+using ::hugepool::testing::HasStamp;
+using ::hugepool::testing::kMiB;
+using ::hugepool::testing::OneNode;
+using ::hugepool::testing::Seed;
+using ::hugepool::testing::SimulatedOs;
+using ::hugepool::testing::Stamp;
+using ::testing::IsEmpty;
+
+PoolOptions Options(size_t capacity_bytes) {
+  PoolOptions options;
+  options.capacity_bytes = capacity_bytes;
+  return options;
+}
+
+struct Slabs {
+  explicit Slabs(size_t capacity_bytes)
+      : os(EachNode(64, 1024 * kMiB)), arenas(os, Options(capacity_bytes), OneNode()) {
+    Error error;
+    set = SlabSet::Create(*arenas.set, arenas.metadata, &error);
+    EXPECT_NE(set, nullptr) << error.ToString();
+  }
+  ~Slabs() { EXPECT_THAT(os.complaints(), IsEmpty()); }
+
+  SlabBin& Bin(size_t bytes) { return set->bin(0, ClassFor(bytes)); }
+  void* Allocate(size_t bytes) {
+    void* object = nullptr;
+    return Bin(bytes).Allocate(&object, 1) == 1 ? object : nullptr;
+  }
+  std::string Complaint() const {
+    std::string why;
+    return set->Check(&why) ? arenas.Complaint() : why;
+  }
+
+  SimulatedOs os;
+  Arenas arenas;
+  std::unique_ptr<SlabSet> set;
+};
+
+TEST(SlabBin, AgreesWithAModelAfterEveryStep) {
+  std::mt19937_64 random(Seed());
+  for (const size_t object_bytes : {16, 48, 256, 4160, 32768, 200000}) {
+    Slabs slabs(32 * kMiB);
+    SlabBin& bin = slabs.Bin(object_bytes);
+    const size_t class_bytes = InfoOf(ClassFor(object_bytes)).object_bytes;
+    std::map<char*, uint64_t> live;
+    uint64_t next_id = 1;
+    for (size_t step = 0; step < 400; ++step) {
+      std::vector<void*> batch(1 + random() % 64);
+      if (random() % 8 < (step % 200 < 100 ? 5U : 3U)) {
+        const size_t got = bin.Allocate(batch.data(), batch.size());
+        if (got == 0) {
+          ASSERT_GT((live.size() + 1) * class_bytes, 24 * kMiB) << "refused with memory left";
+        }
+        for (size_t i = 0; i < got; ++i) {
+          char* const object = static_cast<char*>(batch[i]);
+          const auto above = live.upper_bound(object);
+          if (above != live.end()) {
+            ASSERT_LE(object + class_bytes, above->first);
+          }
+          if (above != live.begin()) {
+            ASSERT_LE(std::prev(above)->first + class_bytes, object);
+          }
+          ASSERT_TRUE(slabs.os.IsPresent(object, class_bytes));
+          Stamp(object, std::min<size_t>(class_bytes, 64), next_id << 21);
+          live[object] = next_id++ << 21;
+        }
+      } else {
+        batch.resize(std::min(batch.size(), live.size()));
+        for (void*& object : batch) {
+          auto any = live.lower_bound(live.empty() ? nullptr : live.begin()->first + random() % (16 * kMiB));
+          if (any == live.end()) any = live.begin();
+          ASSERT_TRUE(HasStamp(any->first, std::min<size_t>(class_bytes, 64), any->second));
+          object = any->first;
+          live.erase(any);
+        }
+        bin.Free(batch.data(), batch.size());
+      }
+      ASSERT_EQ(bin.used_count(), live.size());
+      ASSERT_EQ(slabs.Complaint(), "") << "step " << step << ", objects of " << object_bytes;
+    }
+    for (const auto& [object, id] : live) {
+      void* const last = object;
+      bin.Free(&last, 1);
+    }
+    EXPECT_TRUE(bin.ReleaseEmpty());
+    EXPECT_EQ(slabs.arenas.Stats(0).used_bytes, 0u);
+    EXPECT_EQ(slabs.Complaint(), "");
+  }
+}
+
+TEST(SlabBin, KeepsOneEmptySlabAndGivesTheOthersBack) {
+  Slabs slabs(32 * kMiB);
+  SlabBin& bin = slabs.Bin(kMaxSlabBytes);
+  std::vector<void*> objects(64);
+  for (void*& object : objects) ASSERT_EQ(bin.Allocate(&object, 1), 1u);
+  EXPECT_EQ(slabs.arenas.Stats(0).used_bytes, 16 * kMiB);
+  bin.Free(objects.data(), objects.size());
+  EXPECT_EQ(slabs.arenas.Stats(0).used_bytes, 2 * kMiB);
+  EXPECT_TRUE(bin.ReleaseEmpty());
+  EXPECT_FALSE(bin.ReleaseEmpty());
+  EXPECT_EQ(slabs.arenas.Stats(0).used_bytes, 0u);
+}
+
+TEST(SlabBin, PartlyUsedSlabsAreFilledBeforeEmptyOnes) {
+  Slabs slabs(32 * kMiB);
+  SlabBin& bin = slabs.Bin(4096);
+  const size_t per_slab = InfoOf(ClassFor(4096)).object_count;
+  std::vector<void*> objects(2 * per_slab);
+  for (void*& object : objects) ASSERT_EQ(bin.Allocate(&object, 1), 1u);
+  std::sort(objects.begin(), objects.end());
+  bin.Free(objects.data(), per_slab);          // the first slab is empty
+  bin.Free(objects.data() + per_slab + 3, 1);  // the second has room
+  void* again = nullptr;
+  ASSERT_EQ(bin.Allocate(&again, 1), 1u);
+  EXPECT_EQ(again, objects[per_slab + 3]);
+}
+
+TEST(SlabBin, ClassesDoNotShareASlab) {
+  Slabs slabs(32 * kMiB);
+  const AddressMap& map = slabs.arenas.set->map();
+  void* const small = slabs.Allocate(16);
+  void* const large = slabs.Allocate(4096);
+  EXPECT_EQ(map.Tag(map.SlotOf(small)), TagOf(ClassFor(16)));
+  EXPECT_EQ(map.Tag(map.SlotOf(large)), TagOf(ClassFor(4096)));
+}
+
+TEST(SlabBin, ThreadsShareItsBooks) {
+  Slabs slabs(64 * kMiB);
+  SlabBin& bin = slabs.Bin(4160);
+  std::vector<std::thread> threads;
+  for (uint64_t t = 0; t < 4; ++t) {
+    threads.emplace_back([&bin, t] {
+      std::vector<void*> objects(40);
+      for (size_t round = 0; round < 100; ++round) {
+        const size_t got = bin.Allocate(objects.data(), objects.size());
+        for (size_t i = 0; i < got; ++i) Stamp(objects[i], 64, (t * 1000 + i) << 21);
+        for (size_t i = 0; i < got; ++i) EXPECT_TRUE(HasStamp(objects[i], 64, (t * 1000 + i) << 21));
+        bin.Free(objects.data(), got);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(bin.used_count(), 0u);
+  EXPECT_EQ(slabs.Complaint(), "");
+}
+
+TEST(SlabBinDeathTest, MisuseIsReportedWithClassSlabAddressAndNode) {
+  const auto misuse = [](size_t offset, bool twice) {
+    Slabs slabs(32 * kMiB);
+    void* object = nullptr;
+    slabs.Bin(4160).Allocate(&object, 1);
+    void* const freed = static_cast<char*>(object) + offset;
+    slabs.Bin(4160).Free(&freed, 1);
+    if (twice) slabs.Bin(4160).Free(&freed, 1);
+  };
+  EXPECT_DEATH(misuse(0, true),
+               "hugepool: double free: 0x[0-9a-f]+, an object of 4352 bytes .slab 0x[0-9a-f]+, node 0.");
+  EXPECT_DEATH(misuse(4352, false), "hugepool: double free");
+  EXPECT_DEATH(misuse(16, false), "hugepool: interior pointer freed: 0x[0-9a-f]+ is 16 bytes into an object of 4352");
+}
+
+}  // namespace
+}  // namespace hugepool::internal
