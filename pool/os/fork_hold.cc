@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+#include <cerrno>
 #include <mutex>
 #include <vector>
 
@@ -12,6 +13,7 @@ namespace {
 struct Range {
   void* address;
   size_t bytes;
+  bool inherited = false;  // held already in the process that forked
 };
 
 struct Ranges {
@@ -36,11 +38,23 @@ Ranges& AllRanges() {
 void LockBeforeFork() { AllRanges().mutex.lock(); }
 void UnlockInParent() { AllRanges().mutex.unlock(); }
 
-void MapInChild() {
+// Where something else was mapped first (ThreadSanitizer starts a thread), what is left around it is held.
+void MapWhatIsFree(char* address, size_t bytes) {
+  constexpr size_t kPageBytes = 4096;
   constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
-  // Refused where a grandchild inherited what its parent held.
-  for (const Range& range : AllRanges().held) (void)mmap(range.address, range.bytes, PROT_NONE, kFlags, -1, 0);
-  AllRanges().mutex.unlock();
+  if (mmap(address, bytes, PROT_NONE, kFlags, -1, 0) != MAP_FAILED || errno != EEXIST || bytes <= kPageBytes) return;
+  const size_t lower_bytes = bytes / 2 / kPageBytes * kPageBytes;
+  MapWhatIsFree(address, lower_bytes);
+  MapWhatIsFree(address + lower_bytes, bytes - lower_bytes);
+}
+
+void MapInChild() {
+  Ranges& ranges = AllRanges();
+  for (Range& range : ranges.held) {
+    if (!range.inherited) MapWhatIsFree(static_cast<char*>(range.address), range.bytes);
+    range.inherited = true;
+  }
+  ranges.mutex.unlock();
 }
 
 }  // namespace

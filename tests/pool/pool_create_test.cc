@@ -215,6 +215,23 @@ TEST_P(PoolDenied, PlacementCallsAreCountedAndWorkedAround) {
   EXPECT_EQ(os.mapping_count(), 0u);
 }
 
+TEST_P(PoolDenied, AStrictPlacementThatCanBeNeitherBoundNorVerifiedIsRefused) {
+  SimulatedOs os(EachNode(8, 1024 * kMiB));
+  os.FailFrom(Call::kBindTo, 0, GetParam());
+  os.FailFrom(Call::kLocate, 0, GetParam());
+  for (const Placement placement : {Placement::LocalStrict(), Placement::Node(1)}) {
+    Error error;
+    EXPECT_EQ(internal::CreatePool(Options(16 * kMiB, HugePages::kPreferred, placement), os, FourNodes(), &error),
+              nullptr);
+    EXPECT_EQ(error.operation, "mbind");
+    EXPECT_EQ(error.errno_value, GetParam());
+    EXPECT_FALSE(error.mend.empty());
+    EXPECT_EQ(os.mapping_count(), 0u);
+  }
+  // A machine of one node has no other memory to return.
+  EXPECT_NE(MakePool(Options(16 * kMiB, HugePages::kPreferred, Placement::LocalStrict()), os, OneNode()), nullptr);
+}
+
 TEST_P(PoolDenied, FiguresOfTheSystemAreDoneWithout) {
   SimulatedOs os(EachNode(8, 1024 * kMiB));
   os.FailFrom(Call::kFreeHugePages, 0, GetParam());

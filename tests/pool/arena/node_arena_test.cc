@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "pool/arena/arenas.h"
@@ -109,25 +110,31 @@ TEST_F(NodeArenaTest, ALongRunEndsInAPageThatIsInUse) {
 }
 
 TEST_F(NodeArenaTest, EmptyPagesMoveBeforeALargeRunIsRefused) {
-  // Memory for nine pages, and addresses for sixteen.
-  NodeArena& arena = Make(Options(18 * kMiB, HugePages::kRequired));
-  os_.SetFreeHugePages(0, 8);
-  std::vector<void*> pages;
-  for (size_t i = 0; i < 8; ++i) pages.push_back(arena.AllocateRun(32));
-  for (void* page : pages) ASSERT_NE(page, nullptr);
-  EXPECT_EQ(arena.AllocateRun(32), nullptr);
-  // Every second page is free: four pages of memory, nowhere two neighbours.
-  std::sort(pages.begin(), pages.end());
-  for (size_t i = 0; i < 8; i += 2) arena.Free(pages[i], 32);
-  for (size_t i = 1; i < 8; i += 2) Stamp(pages[i], kHugePageBytes, i);
-  void* const large = arena.AllocateRun(4 * 32);
-  ASSERT_NE(large, nullptr);
-  EXPECT_TRUE(os_.IsPresent(large, 8 * kMiB));
-  Stamp(large, 8 * kMiB, 99);
-  EXPECT_EQ(Committed(), 16 * kMiB);
-  EXPECT_EQ(arena.AllocateRun(1), nullptr);
-  for (size_t i = 1; i < 8; i += 2) EXPECT_TRUE(HasStamp(pages[i], kHugePageBytes, i)) << i;
-  EXPECT_EQ(arenas_->Complaint(), "");
+  // Nine pages of capacity, addresses for sixteen. With eight huge pages the node is what stands in the way, with more
+  // of them it is the capacity.
+  for (const auto& [huge_page_count, page_count] : {std::pair<uint64_t, size_t>{8, 8}, {64, 9}}) {
+    os_.SetFreeHugePages(0, 9);
+    NodeArena& arena = Make(Options(18 * kMiB, HugePages::kRequired));
+    os_.SetFreeHugePages(0, huge_page_count);
+    std::vector<void*> pages;
+    for (size_t i = 0; i < page_count; ++i) pages.push_back(arena.AllocateRun(32));
+    for (void* page : pages) ASSERT_NE(page, nullptr);
+    EXPECT_EQ(arena.AllocateRun(32), nullptr);
+    // Every second page is free, nowhere two neighbours.
+    std::sort(pages.begin(), pages.end());
+    for (size_t i = 0; i < page_count; i += 2) arena.Free(pages[i], 32);
+    for (size_t i = 1; i < page_count; i += 2) Stamp(pages[i], kHugePageBytes, i << 21);
+    const size_t large_page_count = (page_count + 1) / 2;
+    void* const large = arena.AllocateRun(large_page_count * 32);
+    ASSERT_NE(large, nullptr) << huge_page_count;
+    EXPECT_TRUE(os_.IsPresent(large, large_page_count * kHugePageBytes));
+    Stamp(large, large_page_count * kHugePageBytes, 99 << 21);
+    EXPECT_EQ(Committed(), page_count * kHugePageBytes);
+    EXPECT_EQ(arena.AllocateRun(1), nullptr);
+    for (size_t i = 1; i < page_count; i += 2) EXPECT_TRUE(HasStamp(pages[i], kHugePageBytes, i << 21)) << i;
+    EXPECT_EQ(arenas_->Complaint(), "");
+    arenas_.reset();
+  }
 }
 
 TEST_F(NodeArenaTest, ARefusedLargeRunLeavesEverythingAsItWas) {

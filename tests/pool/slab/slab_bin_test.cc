@@ -22,6 +22,7 @@ using ::hugepool::testing::Arenas;
 using ::hugepool::testing::EachNode;
 using ::hugepool::testing::HasStamp;
 using ::hugepool::testing::kMiB;
+using ::hugepool::testing::kSanitized;
 using ::hugepool::testing::OneNode;
 using ::hugepool::testing::Seed;
 using ::hugepool::testing::SimulatedOs;
@@ -66,7 +67,7 @@ TEST(SlabBin, AgreesWithAModelAfterEveryStep) {
     const size_t class_bytes = InfoOf(ClassFor(object_bytes)).object_bytes;
     std::map<char*, uint64_t> live;
     uint64_t next_id = 1;
-    for (size_t step = 0; step < 400; ++step) {
+    for (size_t step = 0; step < (kSanitized ? 200 : 400); ++step) {
       std::vector<void*> batch(1 + random() % 64);
       if (random() % 8 < (step % 200 < 100 ? 5U : 3U)) {
         const size_t got = bin.Allocate(batch.data(), batch.size());
