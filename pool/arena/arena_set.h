@@ -55,8 +55,8 @@ class ArenaSet {
 
   void Trim(size_t target_bytes);
 
-  // The child of a fork: the windows' pages are not mapped there. Their addresses stay held to the end (os/fork_hold.h),
-  // since blocks of the parent may still be freed.
+  // The child of a fork: the windows' pages are not mapped there. Their addresses stay held to the end
+  // (os/fork_hold.h), since blocks of the parent may still be freed.
   void Abandon() { reservation_ = nullptr; }
 
   const AddressMap& map() const { return *map_; }
