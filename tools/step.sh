@@ -59,9 +59,9 @@ show_step() {
   return "$step_status"
 }
 
-# The last "n/m" that the log's end shows, as ninja and ctest print it.
+# The last "n/m" that the log shows after that many bytes, as ninja and ctest print it.
 step_progress() {
-  tail -c 4000 "$log_file" 2>/dev/null | tr '\r' '\n' | grep -oE '^ *\[?[0-9]+/[0-9]+' | tail -n 1 | tr -d ' ['
+  tail -c "+$(($1 + 1))" "$log_file" 2>/dev/null | tail -c 4000 | tr '\r' '\n' | grep -oE '^ *\[?[0-9]+/[0-9]+' | tail -n 1 | tr -d ' ['
 }
 
 # run_step TEXT COMMAND...: see above. The seconds that it took are left in step_seconds.
@@ -76,10 +76,10 @@ run_step() {
   while kill -0 "$step_child" 2>/dev/null; do
     sleep 0.2
     if [[ -t 1 ]]; then
-      printf '\r\033[K%s ... %d s  %s' "$text" $((SECONDS - start)) "$(step_progress)"
+      printf '\r\033[K%s ... %d s  %s' "$text" $((SECONDS - start)) "$(step_progress "$log_start")"
     elif ((SECONDS - start >= shown + 20)); then
       shown=$((SECONDS - start))
-      printf '  %s: %d s  %s\n' "$text" "$shown" "$(step_progress)"
+      printf '  %s: %d s  %s\n' "$text" "$shown" "$(step_progress "$log_start")"
     fi
   done
   finish_step "$text"

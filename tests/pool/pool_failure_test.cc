@@ -18,6 +18,8 @@ namespace {
 
 constexpr std::array<int, 5> kErrnos = {ENOMEM, EFAULT, EPERM, EINVAL, ENOSYS};
 constexpr size_t kOperationCount = 1000;
+// Sanitizers take long: there so many positions are visited for each call and errno.
+constexpr uint64_t kVisits = kThreadSanitizer ? 3 : 8;
 constexpr uint64_t kHugePages = 6;
 constexpr uint64_t kSmallBytes = 64 * kMiB + 16 * kMiB;  // 64 MiB are left to everybody else
 
@@ -162,8 +164,7 @@ TEST_P(PoolFailure, OneRefusalOfAnyCallAtAnyPositionLosesNothing) {
   uint64_t run_count = 0;
   for (const Call call : AllCalls()) {
     const uint64_t position_count = counting.call_count(call);
-    // Sanitizers take long: there every errno visits other positions.
-    const uint64_t stride = kSanitized ? 1 + position_count / 12 : 1;
+    const uint64_t stride = kSanitized ? 1 + position_count / kVisits : 1;
     for (size_t e = 0; e < kErrnos.size(); ++e) {
       for (uint64_t position = e % stride; position < position_count; position += stride) {
         SCOPED_TRACE(std::string(ToString(call)) + " refused with " + strerrorname_np(kErrnos[e]) + " at position " +
@@ -184,7 +185,7 @@ TEST_P(PoolFailure, RefusalForEverFromAnyPositionLosesNothing) {
   for (const Call call : AllCalls()) {
     if (call == Call::kUnmap || call == Call::kGiveBack) continue;  // their pages stay: no script ends empty
     const uint64_t position_count = counting.call_count(call);
-    const uint64_t stride = 1 + position_count / (kSanitized ? 4 : 40);
+    const uint64_t stride = 1 + position_count / (kSanitized ? kVisits / 3 : 40);
     for (const int errno_value : kErrnos) {
       for (uint64_t position = 0; position < position_count; position += stride) {
         SCOPED_TRACE(std::string(ToString(call)) + " refused with " + strerrorname_np(errno_value) + " from position " +

@@ -16,8 +16,6 @@
 namespace hugepool::testing {
 namespace {
 
-constexpr size_t kSmallPageBytes = 4096;
-
 uintptr_t AddressOf(const void* address) { return reinterpret_cast<uintptr_t>(address); }
 uintptr_t PageNumber(uintptr_t address) { return address / kHugePageBytes; }
 

@@ -54,10 +54,12 @@ TEST(Mutex, OnlyOneThreadHoldsIt) {
 TEST(Mutex, TryLockDoesNotWait) {
   Mutex mutex(LockRank::kSlabBin);
   const MutexLock lock(mutex);
-  bool taken = true;
+  bool taken = false;
   std::thread([&] {
-    taken = mutex.TryLock();
-    if (taken) mutex.Unlock();
+    if (mutex.TryLock()) {
+      taken = true;
+      mutex.Unlock();
+    }
   }).join();
   EXPECT_FALSE(taken);
 }
