@@ -12,7 +12,7 @@ source tools/step.sh
 
 readonly all_stages=(release clang asan tsan guest)
 readonly results=build/tests
-readonly wanted_pages=1024
+readonly wanted_pages=1200
 log_file=$results/run.log
 
 usage() {

@@ -20,7 +20,7 @@ TEST(PoolBadInput, CreateNamesValueRangeAndMend) {
     std::function<void(PoolOptions&)> spoil;
     const char* value;
     const char* allowed;
-  } kTable[] = {
+  } table[] = {
       {"capacity 0", [](PoolOptions& o) { o.capacity_bytes = 0; }, "capacity_bytes = 0 ", "2M to 34359738368"},
       {"capacity below a page", [](PoolOptions& o) { o.capacity_bytes = 2 * kMiB - 1; }, "2097151", "2M to"},
       {"over physical memory", [](PoolOptions& o) { o.capacity_bytes = 32 * kGiB + 1; }, "34359738369",
@@ -43,7 +43,7 @@ TEST(PoolBadInput, CreateNamesValueRangeAndMend) {
       {"a name that Parse cannot read", [](PoolOptions& o) { o.name = "a;b"; }, "'a;b'", "no ';'"},
       {"a name that Parse would trim", [](PoolOptions& o) { o.name = " a"; }, "' a'", "no space"},
   };
-  for (const auto& row : kTable) {
+  for (const auto& row : table) {
     SimulatedOs os(EachNode(4, 1024 * kMiB));
     PoolOptions options;
     row.spoil(options);
@@ -100,14 +100,14 @@ TEST(PoolBadInput, SlabCacheNamesValueRangeAndMend) {
     size_t alignment_bytes;
     const char* value;
     const char* allowed;
-  } kTable[] = {
+  } table[] = {
       {0, 16, "object_bytes = 0 ", "1 to 256K"},
       {internal::kMaxSlabBytes + 1, 16, "object_bytes = 262145 ", "1 to 256K; larger blocks come from Pool::Allocate"},
       {64, 0, "alignment_bytes = 0 ", "powers of two from 1 to 4096"},
       {64, 3, "alignment_bytes = 3 ", "powers of two from 1 to 4096"},
       {64, 8192, "alignment_bytes = 8192 ", "powers of two from 1 to 4096"},
   };
-  for (const auto& row : kTable) {
+  for (const auto& row : table) {
     Error error;
     EXPECT_FALSE(SlabCache::Create(pool, row.object_bytes, &error, row.alignment_bytes));
     EXPECT_EQ(error.code, ErrorCode::kInvalidArgument);

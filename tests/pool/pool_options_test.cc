@@ -67,7 +67,7 @@ TEST(PoolOptions, BadTextNamesTheValueAndWhatIsAllowed) {
     const char* text;
     const char* value;
     const char* allowed;
-  } kTable[] = {
+  } table[] = {
       {"capcity=8G", "'capcity'", "capacity, huge_pages, placement"},
       {"capacity", "'capacity' has no '='", "name=value"},
       {"capacity=lots", "'lots'", "whole number"},
@@ -88,7 +88,7 @@ TEST(PoolOptions, BadTextNamesTheValueAndWhatIsAllowed) {
       {"wait_for_huge_pages_seconds=-1", "'-1'", "0 to 3600"},
       {"cache_bytes_per_cpu=2Q", "'2Q'", "whole number"},
   };
-  for (const auto& [text, value, allowed] : kTable) {
+  for (const auto& [text, value, allowed] : table) {
     Error error;
     EXPECT_FALSE(PoolOptions::Parse(text, &error)) << text;
     EXPECT_EQ(error.code, ErrorCode::kInvalidArgument) << text;

@@ -64,12 +64,12 @@ TEST(ArenaSet, AWindowTakesThePlaceOfEmptyPagesOfTheOthers) {
   SimulatedOs os(EachNode(64, 1024 * kMiB));
   const Arenas arenas(os, Options(16 * kMiB), FourNodes());
   ArenaSet& set = *arenas.set;
-  void* const run = set.AllocateRun(0, 8 * 32);
+  void* const run = set.AllocateRun(0, 8 * kSlotsPerHugePage);
   ASSERT_NE(run, nullptr);
   EXPECT_EQ(set.AllocateRun(1, 1), nullptr) << "the budget is exhausted";
-  set.Free(run, 8 * 32);
+  set.Free(run, 8 * kSlotsPerHugePage);
   EXPECT_EQ(set.budget().committed_bytes(), 16 * kMiB) << "empty pages stay";
-  EXPECT_NE(set.AllocateRun(1, 8 * 32), nullptr);
+  EXPECT_NE(set.AllocateRun(1, 8 * kSlotsPerHugePage), nullptr);
   EXPECT_EQ(set.budget().committed_bytes(), 16 * kMiB);
   EXPECT_EQ(arenas.Complaint(), "");
 }

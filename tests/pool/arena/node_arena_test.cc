@@ -70,7 +70,7 @@ TEST_F(NodeArenaTest, APowerOfTwoOfSlotsIsAlignedToItself) {
 TEST_F(NodeArenaTest, LongRunsAreContiguousAndShareTheirTailPage) {
   NodeArena& arena = Make(Options(32 * kMiB));
   // Five and a half pages, and then a run that fits into the other half of the sixth.
-  char* const run = static_cast<char*>(arena.AllocateRun(5 * 32 + 16));
+  char* const run = static_cast<char*>(arena.AllocateRun(5 * kSlotsPerHugePage + 16));
   ASSERT_NE(run, nullptr);
   EXPECT_TRUE(os_.IsPresent(run, 11 * kMiB));
   Stamp(run, 11 * kMiB, 1);
@@ -79,7 +79,7 @@ TEST_F(NodeArenaTest, LongRunsAreContiguousAndShareTheirTailPage) {
   EXPECT_EQ(half, run + 11 * kMiB);
   EXPECT_EQ(arenas_->set->map().RunSlotCount(arenas_->set->map().SlotOf(run)), 5u * 32 + 16);
   // The tail stays while the half of it is in use, and the other way round.
-  arena.Free(run, 5 * 32 + 16);
+  arena.Free(run, 5 * kSlotsPerHugePage + 16);
   arena.Trim(0);
   EXPECT_EQ(Committed(), 2 * kMiB);
   EXPECT_TRUE(os_.IsPresent(half, kMiB));
@@ -142,11 +142,11 @@ TEST_F(NodeArenaTest, ARefusedLargeRunLeavesEverythingAsItWas) {
   os_.SetFreeHugePages(0, 3);
   void* const small = arena.AllocateRun(1);
   Stamp(small, kSlotBytes, 5);
-  EXPECT_EQ(arena.AllocateRun(3 * 32), nullptr);
+  EXPECT_EQ(arena.AllocateRun(3 * kSlotsPerHugePage), nullptr);
   EXPECT_EQ(arenas_->Complaint(), "");
   EXPECT_TRUE(HasStamp(small, kSlotBytes, 5));
   EXPECT_EQ(Committed(), os_.present_page_count() * kHugePageBytes);
-  EXPECT_NE(arena.AllocateRun(2 * 32), nullptr);
+  EXPECT_NE(arena.AllocateRun(2 * kSlotsPerHugePage), nullptr);
   EXPECT_EQ(arenas_->Complaint(), "");
 }
 
@@ -154,13 +154,13 @@ TEST_F(NodeArenaTest, LowerRungsDrainAsTheyEmpty) {
   NodeArena& arena = Make(Options(32 * kMiB));
   os_.SetFreeHugePages(0, 0);
   void* const slab = arena.AllocateSlab(4, 9);
-  void* const span = arena.AllocateRun(3 * 32);
+  void* const span = arena.AllocateRun(3 * kSlotsPerHugePage);
   ASSERT_NE(slab, nullptr);
   ASSERT_NE(span, nullptr);
   EXPECT_EQ(arenas_->Stats(0).degraded_bytes, 8 * kMiB);
   arena.Free(slab, 4);
   EXPECT_EQ(arenas_->Stats(0).degraded_bytes, 6 * kMiB);
-  arena.Free(span, 3 * 32);
+  arena.Free(span, 3 * kSlotsPerHugePage);
   EXPECT_EQ(arenas_->Stats(0).degraded_bytes, 0u);
   EXPECT_EQ(os_.present_page_count(), 0u);
   // Huge pages are back: the next run lies on one.
