@@ -5,8 +5,10 @@
 #include <hugepool/version.h>
 #include <rocksdb/version.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "bench/process_memory.h"
@@ -47,7 +49,15 @@ unsigned NodeCount() {
 
 uint64_t NumberFile(const std::string& path) { return std::strtoull(ReadTextFile(path).c_str(), nullptr, 10); }
 
+constexpr const char* kCompactFile = "/proc/sys/vm/compact_memory";
+
 }  // namespace
+
+bool CompactMemory() {
+  std::ofstream file(kCompactFile);
+  file << "1\n" << std::flush;
+  return file.good();
+}
 
 Machine ReadMachine() {
   Machine machine;
@@ -65,13 +75,16 @@ Machine ReadMachine() {
   machine.free_huge_pages = NumberFile(folder + "free_hugepages");
   machine.versions = fmt::format("hugepool {}, RocksDB {}.{}.{}, glibc {}, {}", HUGEPOOL_VERSION_STRING, ROCKSDB_MAJOR,
                                  ROCKSDB_MINOR, ROCKSDB_PATCH, gnu_get_libc_version(), HUGEPOOL_COMPILER);
+  machine.can_compact = access(kCompactFile, W_OK) == 0;
   return machine;
 }
 
 std::string Machine::ToText() const {
-  return fmt::format("{} × {}, {} node{}, {:.1f} GiB, {}, THP {}, {} huge pages ({} free), {}", cpu_count, cpu,
-                     node_count, node_count == 1 ? "" : "s", static_cast<double>(memory_bytes) / 0x1p30, kernel,
-                     thp.empty() ? "absent" : thp, huge_pages, free_huge_pages, versions);
+  return fmt::format(
+      "{} × {}, {} node{}, {:.1f} GiB, {}, THP {}, {} huge pages ({} free), memory {} before each fill, {}", cpu_count,
+      cpu, node_count, node_count == 1 ? "" : "s", static_cast<double>(memory_bytes) / 0x1p30, kernel,
+      thp.empty() ? "absent" : thp, huge_pages, free_huge_pages,
+      can_compact ? "compacted" : "not compacted (needs root)", versions);
 }
 
 nlohmann::ordered_json Machine::ToJson() const {
@@ -85,6 +98,7 @@ nlohmann::ordered_json Machine::ToJson() const {
           {"thp", thp},
           {"huge_pages", huge_pages},
           {"free_huge_pages", free_huge_pages},
+          {"compacted_before_fill", can_compact},
           {"versions", versions}};
 }
 
