@@ -1,8 +1,7 @@
 // Database: the RocksDB directory that kv_bench reads, made on first use.
 //
 // Shape      records of RecordSource in key order, in table files of about 64 MiB that are written directly and taken
-// in
-//            (no write-ahead log, no compaction); beside them KV_BENCH.json, the marker, which states the
+//            in (no write-ahead log, no compaction); beside them KV_BENCH.json, the marker, which states the
 //            DatabaseShape. The marker says "complete": false until the last byte stands
 // Threads    one owner
 // Errors     Outcome: what is wrong, with the value and the mend. A foreign directory is never written to

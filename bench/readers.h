@@ -1,8 +1,8 @@
 // Readers: the threads of one worker that read records and check every value.
 //
 // Shape      threads that live as long as the worker. A round: all start together, read while the clock runs
-// (measured),
-//            read on while memory is looked at (not measured), stop. A fill: a list of records is read once
+//            (measured), read on while memory is looked at (not measured), stop. A fill: a list of records is read
+//            once
 // Units      nanoseconds, seconds
 // Owner      the worker; the database outlives the readers
 // Threads    Fill and Round from one thread; phase_ is what the readers look at before each read (relaxed: it carries

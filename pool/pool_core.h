@@ -1,14 +1,12 @@
 // PoolCore: one pool: the floors, wired once; and what a forked child is still allowed to do with it.
 //
 // Shape      arenas (pages per node) ← slabs (bins per node and class) ← caches (per CPU); blocks above 256 KiB are
-// runs of
-//            the arenas
+//            runs of the arenas
 // Units      bytes
 // Owner      the Pool
 // Threads    any
 // Invariant  in the process that created it *alive_ is 1; the kernel wipes that page in a forked child, where no lock
-// of the
-//            pool is ever taken again, since a thread of the parent may have held it
+//            of the pool is ever taken again, since a thread of the parent may have held it
 // Cost       Allocate and Deallocate: one load for the fork check, one look-up, one cache step
 #ifndef HUGEPOOL_POOL_POOL_CORE_H_
 #define HUGEPOOL_POOL_POOL_CORE_H_

@@ -2,8 +2,9 @@
 //
 // Units      bytes
 // Threads    any; one atomic, relaxed: it counts, it publishes nothing
-// Invariant  committed_bytes() ≤ capacity_bytes(); a page is paid before it is populated and refunded after it is given
-// back Cost       one compare-and-swap per huge page
+// Invariant  committed_bytes() ≤ capacity_bytes(); a page is paid before it is populated and refunded after it is
+//            given back
+// Cost       one compare-and-swap per huge page
 #ifndef HUGEPOOL_ARENA_COMMIT_BUDGET_H_
 #define HUGEPOOL_ARENA_COMMIT_BUDGET_H_
 

@@ -1,8 +1,7 @@
 // NodeArena: the memory of one node: huge pages, and runs of 64 KiB slots inside them.
 //
 // Shape      a PageTable (books) over a NodeBacking (memory); runs of up to 32 slots lie inside one page, longer ones
-// on
-//            contiguous pages, the last of which may be shared
+//            on contiguous pages, the last of which may be shared
 // Units      slots are 64 KiB, pages 2 MiB
 // Owner      the ArenaSet
 // Threads    any; the books are guarded by mutex_ (rank kNodeArena), which is never held over a system call

@@ -1,14 +1,13 @@
 // NodeBacking: one node's window of address space, and the ladder of page kinds by which memory gets behind it.
 //
-// Shape      the lower half of the window is one hugetlb mapping, the upper half one anonymous mapping that grows down;
-//            both are bound to the node before anything is populated. Pages are never replaced by new mappings (that
-//            would lose the binding, MADV_DONTFORK and MADV_DONTDUMP of the page and split the mapping), only
+// Shape      the lower half of the window is one hugetlb mapping, the upper half one anonymous mapping that grows
+//            down; both are bound to the node before anything is populated. Pages are never replaced by new mappings
+//            (that would lose the binding, MADV_DONTFORK and MADV_DONTDUMP of the page and split the mapping), only
 //            populated and given back, so a window stays at three mappings however often the ladder is climbed.
 // Units      pages are 2 MiB
 // Threads    any; no lock is taken and none may be held by the caller: calls sleep in the kernel
 // Invariant  a page that Populate reports present was populated with the error seen (never a SIGBUS later) and was
-// found
-//            on its node, unless the system refuses to bind or to tell, which is counted
+//            found on its node, unless the system refuses to bind or to tell, which is counted
 // Errors     Prepare fills an Error; Populate says what stands there now
 // Cost       Populate 0.2–5 ms; GiveBack some 10 µs
 #ifndef HUGEPOOL_ARENA_NODE_BACKING_H_

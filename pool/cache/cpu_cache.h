@@ -1,15 +1,14 @@
 // CpuCache: free blocks kept at hand for each CPU, in front of the slabs.
 //
-// Shape      a shard per CPU: a magazine per class, an outbox per other node. A miss fetches a batch from the slabs of
-// the
-//            target node, an overflow takes a batch back; both without the shard's lock, since they may sleep.
+// Shape      a shard per CPU: a magazine per class, an outbox per other node. A miss fetches a batch from the slabs
+//            of the target node, an overflow takes a batch back; both without the shard's lock, since they may sleep.
 // Units      objects; bytes of class size
 // Owner      the PoolCore
-// Threads    any; each shard is guarded by its own lock (rank kCpuCache), which is only tried: whoever does not get it
-// at
-//            once goes past the cache to the slabs, so nobody waits for a preempted holder
+// Threads    any; each shard is guarded by its own lock (rank kCpuCache), which is only tried: whoever does not get
+//            it at once goes past the cache to the slabs, so nobody waits for a preempted holder
 // Invariant  a shard holds at most the budget; a magazine holds blocks of the CPU's home node only (of any under
-// interleave) Errors     Allocate returns nullptr when node, neighbours (where allowed) and every cache are exhausted
+//            interleave)
+// Errors     Allocate returns nullptr when node, neighbours (where allowed) and every cache are exhausted
 // Cost       one uncontended lock; a batch moves under one lock of its slab bin
 // Source     Bonwick & Adams, Magazines and Vmem, USENIX 2001
 #ifndef HUGEPOOL_CACHE_CPU_CACHE_H_

@@ -4,8 +4,7 @@
 // Owner      the NodeBacking whose pages the addresses belong to
 // Threads    any; one lock for the process, also held from before a fork until after it
 // Invariant  in a child, right after fork(), every held range is PROT_NONE, but for what another fork handler mapped
-// there
-//            first. A child made by a raw clone() has no such luck.
+//            there first. A child made by a raw clone() has no such luck.
 // Cost       Hold and Release O(ranges); a fork one system call per range
 #ifndef HUGEPOOL_OS_FORK_HOLD_H_
 #define HUGEPOOL_OS_FORK_HOLD_H_

@@ -1,14 +1,12 @@
 // SizeClass: the sizes into which slabs are cut.
 //
 // Shape      multiples of 16 B to 128 B; 8 classes per doubling to 1 KiB; 16 per doubling, all multiples of a cache
-// line, to
-//            32 KiB; then 2 MiB / k rounded down to a cache line, for such k that the step stays ≤ 1/8, to 256 KiB.
-//            Larger blocks are runs.
+//            line, to 32 KiB; then 2 MiB / k rounded down to a cache line, for such k that the step stays ≤ 1/8, to
+//            256 KiB. Larger blocks are runs.
 // Units      bytes
 // Threads    constants
 // Invariant  a class wastes ≤ 1/8 of a block above 128 B, ≤ 1/16 from 1 KiB to 32 KiB; a slab wastes ≤ 1/256 at its
-// tail where
-//            any length up to 2 MiB does, else as little as any does
+//            tail where any length up to 2 MiB does, else as little as any does
 // Cost       class of a size: one table look-up to 32 KiB; above, one and a step or two
 #ifndef HUGEPOOL_SLAB_SIZE_CLASSES_H_
 #define HUGEPOOL_SLAB_SIZE_CLASSES_H_

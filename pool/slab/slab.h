@@ -1,9 +1,8 @@
 // Slab: the books of one run that is cut into objects of one size class. The objects themselves are never touched.
 //
 // Shape      a header per 64 KiB slot, out of band; a slab uses the header of its first slot. One bit per object, set
-// when
-//            it is free: inline for up to 256 objects, in an external row of the same slot beyond; a summary word has a
-//            bit per word of those that is not zero.
+//            when it is free: inline for up to 256 objects, in an external row of the same slot beyond; a summary
+//            word has a bit per word of those that is not zero.
 // Units      objects count from the slab's start
 // Owner      the SlabBin of its node and class, which guards it
 // Invariant  used_count + popcount(free bits) = object_count; summary bit w ⇔ word w is not zero

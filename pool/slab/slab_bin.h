@@ -1,9 +1,8 @@
 // SlabBin: the slabs of one node and one size class.
 //
-// Shape      two lists: slabs with used and free objects, and slabs without used ones; full slabs stand in neither. At
-// most
-//            one slab without used objects is kept, the others are given back to the arena. The first few slabs are
-//            short.
+// Shape      two lists: slabs with used and free objects, and slabs without used ones; full slabs stand in neither.
+//            At most one slab without used objects is kept, the others are given back to the arena. The first few
+//            slabs are short.
 // Units      objects; slots of the window
 // Owner      the SlabSet
 // Threads    any; guarded by mutex_ (rank kSlabBin), which is dropped before the arena is asked

@@ -1,7 +1,8 @@
 // MemoryState: what the kernel says, at one moment, about the memory of a machine and about what this process may use
 // of it. Figures only: what follows from them is decided elsewhere.
 //
-// Shape      nodes ascending by kernel id; huge pages ascending by page size, the same way per node and for the machine
+// Shape      nodes ascending by kernel id; huge pages ascending by page size, the same way per node and for the
+//            machine
 // Units      *_bytes are bytes, *_count are pages of the size that stands beside them
 // Threads    a value; no sharing
 // Errors     ReadMemoryState returns nothing and fills *error where a file that counts memory is missing (meminfo) or

@@ -4,10 +4,12 @@
 // Units      memory_bytes; distances as the firmware states them (10 = local)
 // Threads    constant after construction; any thread
 // Invariant  usable_count() ≥ 1; UsableByDistance(n) holds every usable node once, nearest first, n itself first if
-// usable Errors     Discover and Make return nothing and fill *error Cost       Discover: milliseconds (hwloc reads
-// sysfs); everything else O(1) Source     hwloc says which nodes there are, how big and how far apart; the kernel's own
-// files say which CPUs belong to
-//            each (hwloc names the CPUs nearest to a memory-only node as its own) and what this process may use
+//            usable
+// Errors     Discover and Make return nothing and fill *error
+// Cost       Discover: milliseconds (hwloc reads sysfs); everything else O(1)
+// Source     hwloc says which nodes there are, how big and how far apart; the kernel's own files say which CPUs
+//            belong to each (hwloc names the CPUs nearest to a memory-only node as its own) and what this process may
+//            use
 #ifndef HUGEPOOL_TOPOLOGY_TOPOLOGY_H_
 #define HUGEPOOL_TOPOLOGY_TOPOLOGY_H_
 

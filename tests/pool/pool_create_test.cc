@@ -235,7 +235,7 @@ TEST_P(PoolDenied, AStrictPlacementThatCanBeNeitherBoundNorVerifiedIsRefused) {
 TEST_P(PoolDenied, FiguresOfTheSystemAreDoneWithout) {
   SimulatedOs os(EachNode(8, 1024 * kMiB));
   os.FailFrom(Call::kFreeHugePages, 0, GetParam());
-  os.FailFrom(Call::kNodeAvailableBytes, 0, GetParam());
+  os.FailFrom(Call::kMachineAvailableBytes, 0, GetParam());
   const auto pool = MakePool(Options(64 * kMiB, HugePages::kPreferred), os, OneNode());
   ASSERT_NE(pool, nullptr);
   EXPECT_EQ(Fill(*pool), 64 * kMiB);

@@ -32,11 +32,12 @@ struct Block {
 // One run of the script. Sizes are stamped at both ends only, so that hundreds of thousands of operations stay cheap.
 class Script {
  public:
-  Script(SimulatedOs& os, const PoolOptions& options) : os_(os), options_(options) {}
+  Script(SimulatedOs& os, const PoolOptions& options, const internal::Topology& topology)
+      : os_(os), options_(options), topology_(topology) {}
 
   void Run() {
     Error error;
-    pool_ = internal::CreatePool(options_, os_, FourNodes(), &error);
+    pool_ = internal::CreatePool(options_, os_, topology_, &error);
     if (pool_ == nullptr) {
       EXPECT_TRUE(error);
       EXPECT_FALSE(error.operation.empty());
@@ -111,6 +112,7 @@ class Script {
 
   SimulatedOs& os_;
   const PoolOptions options_;
+  const internal::Topology topology_;
   std::mt19937_64 random_{20240607};
   std::shared_ptr<Pool> pool_;
   std::vector<Block> blocks_;
@@ -124,6 +126,7 @@ struct Setting {
   HugePages huge_pages;
   Placement placement;
   PopulateAtStart populate;
+  bool one_node = false;  // FourNodes() otherwise
 };
 
 class PoolFailure : public ::testing::TestWithParam<Setting> {
@@ -139,12 +142,20 @@ class PoolFailure : public ::testing::TestWithParam<Setting> {
     return options;
   }
 
+  static std::vector<SimulatedOs::NodeMemory> Memory() {
+    auto nodes = EachNode(kHugePages, kSmallBytes);
+    if (GetParam().one_node) nodes.resize(1);
+    return nodes;
+  }
+
+  static void RunScript(SimulatedOs& os) { Script(os, Options(), GetParam().one_node ? OneNode() : FourNodes()).Run(); }
+
   // Runs the script with what `fail` asks of the machine.
   template <typename Fail>
   void RunOnce(Call call, Fail fail) {
-    SimulatedOs os(EachNode(kHugePages, kSmallBytes));
+    SimulatedOs os(Memory());
     fail(os);
-    Script(os, Options()).Run();
+    RunScript(os);
     os.FailNever();
     // A mapping that the kernel does not unmap stays, whatever one does.
     if (call != Call::kUnmap) {
@@ -159,8 +170,8 @@ class PoolFailure : public ::testing::TestWithParam<Setting> {
 
 TEST_P(PoolFailure, OneRefusalOfAnyCallAtAnyPositionLosesNothing) {
   const Stopwatch stopwatch;
-  SimulatedOs counting(EachNode(kHugePages, kSmallBytes));
-  Script(counting, Options()).Run();
+  SimulatedOs counting(Memory());
+  RunScript(counting);
   uint64_t run_count = 0;
   for (const Call call : AllCalls()) {
     const uint64_t position_count = counting.call_count(call);
@@ -180,8 +191,8 @@ TEST_P(PoolFailure, OneRefusalOfAnyCallAtAnyPositionLosesNothing) {
 }
 
 TEST_P(PoolFailure, RefusalForEverFromAnyPositionLosesNothing) {
-  SimulatedOs counting(EachNode(kHugePages, kSmallBytes));
-  Script(counting, Options()).Run();
+  SimulatedOs counting(Memory());
+  RunScript(counting);
   for (const Call call : AllCalls()) {
     if (call == Call::kUnmap || call == Call::kGiveBack) continue;  // their pages stay: no script ends empty
     const uint64_t position_count = counting.call_count(call);
@@ -203,7 +214,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Setting{"local", HugePages::kPreferred, Placement::Local(), PopulateAtStart::kNone},
                       Setting{"strict", HugePages::kPreferred, Placement::LocalStrict(), PopulateAtStart::kNone},
                       Setting{"interleave", HugePages::kTransparent, Placement::Interleave(), PopulateAtStart::kAll},
-                      Setting{"node", HugePages::kOff, Placement::Node(1), PopulateAtStart::kNone}),
+                      Setting{"node", HugePages::kOff, Placement::Node(1), PopulateAtStart::kNone},
+                      Setting{"one_node", HugePages::kPreferred, Placement::Local(), PopulateAtStart::kNone, true}),
     SettingName);
 
 }  // namespace

@@ -24,9 +24,20 @@ thread_local int current_cpu = 0;
 }  // namespace
 
 const char* ToString(Call call) {
-  constexpr std::array<const char*, kCallCount> kNames = {
-      "Reserve",    "MapSmall", "MapHugetlb", "Unmap",  "AllowAccess",        "Advise",       "BindTo",
-      "PreferNode", "Populate", "GiveBack",   "Locate", "NodeAvailableBytes", "FreeHugePages"};
+  constexpr std::array<const char*, kCallCount> kNames = {"Reserve",
+                                                          "MapSmall",
+                                                          "MapHugetlb",
+                                                          "Unmap",
+                                                          "AllowAccess",
+                                                          "Advise",
+                                                          "BindTo",
+                                                          "PreferNode",
+                                                          "Populate",
+                                                          "GiveBack",
+                                                          "Locate",
+                                                          "NodeAvailableBytes",
+                                                          "MachineAvailableBytes",
+                                                          "FreeHugePages"};
   return kNames[static_cast<size_t>(call)];
 }
 
@@ -281,6 +292,14 @@ int SimulatedOs::NodeAvailableBytes(int node_id, uint64_t* bytes) {
   if (const int refused = Count(Call::kNodeAvailableBytes)) return refused;
   if (!nodes_.contains(node_id)) return ENOENT;
   *bytes = nodes_[node_id].small_bytes;
+  return 0;
+}
+
+int SimulatedOs::MachineAvailableBytes(uint64_t* bytes) {
+  const std::lock_guard lock(mutex_);
+  if (const int refused = Count(Call::kMachineAvailableBytes)) return refused;
+  *bytes = 0;
+  for (const auto& [node_id, node] : nodes_) *bytes += node.small_bytes;
   return 0;
 }
 

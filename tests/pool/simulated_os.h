@@ -1,14 +1,13 @@
 // SimulatedOs: a machine of several made-up nodes on whatever machine the tests run: real mappings, made-up memory.
 //
 // Shape      mappings are real (anonymous, 4 KiB pages); which node a page of 2 MiB lies on, whether it is populated
-// and
-//            how much every node has left stands in records. Populating touches one 4 KiB page, so that hundreds of
-//            thousands of populations are cheap; the rest comes when it is written to.
+//            and how much every node has left stands in records. Populating touches one 4 KiB page, so that hundreds
+//            of thousands of populations are cheap; the rest comes when it is written to.
 // Units      bytes; node ids are the kernel's; positions count the calls of one kind from 0
 // Threads    any; guarded by mutex_. The CPU is set per thread.
 // Invariant  free huge pages + huge pages present = what the node was given; the same for small bytes
-// Errors     as the kernel's: EFAULT without a huge page, ENOMEM without small memory (a prefix may be populated), and
-//            whatever a test asks for; what the pool must never do is written into complaints()
+// Errors     as the kernel's: EFAULT without a huge page, ENOMEM without small memory (a prefix may be populated),
+//            and whatever a test asks for; what the pool must never do is written into complaints()
 #ifndef HUGEPOOL_TESTS_POOL_SIMULATED_OS_H_
 #define HUGEPOOL_TESTS_POOL_SIMULATED_OS_H_
 
@@ -39,9 +38,10 @@ enum class Call : uint8_t {
   kGiveBack,
   kLocate,
   kNodeAvailableBytes,
+  kMachineAvailableBytes,
   kFreeHugePages,
 };
-inline constexpr size_t kCallCount = 13;
+inline constexpr size_t kCallCount = 14;
 const char* ToString(Call call);
 std::vector<Call> AllCalls();
 
@@ -69,6 +69,7 @@ class SimulatedOs : public internal::OsMemory {
   int GiveBack(void* address, size_t bytes) override;
   int Locate(void* const* addresses, size_t count, int* node_ids) override;
   int NodeAvailableBytes(int node_id, uint64_t* bytes) override;
+  int MachineAvailableBytes(uint64_t* bytes) override;
   int FreeHugePages(int node_id, uint64_t* count) override;
   int CurrentCpu() const override;
   uint64_t NowNs() const override;
