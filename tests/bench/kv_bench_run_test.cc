@@ -142,6 +142,23 @@ TEST(KvBench, SmallCacheChurnsAndReportsItsSway) {
   EXPECT_FALSE(FindRow(document, "hugepool-small")->at("pool_flatness").is_null());
 }
 
+// Ten minutes of it, on five times the data, are in kv_bench_soak.
+TEST(KvBench, FootprintStaysFlatThroughAMinuteOfEvictionChurn) {
+  ScratchDir dir;
+  const Outcome outcome =
+      RunKvBench({"--db=" + (dir / "db"), "--json=" + (dir / "out.json"), "--records=1000000", "--cache_bytes=30%",
+                  "--allocators=hugepool-hugetlb", "--rounds=3", "--seconds=20", "--warmup_seconds=8"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.error;
+  const json document = FileJson(dir / "out.json");
+  const json& row = *FindRow(document, "hugepool-hugetlb");
+  if (row.at("status") == "skipped") GTEST_SKIP() << row.at("reason").get<std::string>();
+  ExpectWholeRow(row, 3);
+  ExpectPoolRow(row);
+  EXPECT_LT(row.at("hit_ratio"), 0.35);
+  EXPECT_LE(row.at("pool_flatness"), 0.02);
+  EXPECT_LE(row.at("process_flatness"), 0.02);
+}
+
 TEST(KvBench, ZipfHitsMoreThanUniformAndHyperClockServes) {
   ScratchDir dir;
   double hit_ratios[2];
