@@ -16,6 +16,7 @@ void Mutex::CheckRank() const {
     Die("lock order", "a lock of rank %u was asked for while ranks 0x%x are held", rank, held_ranks);
 }
 void Mutex::Taken() const { held_ranks |= 1U << static_cast<uint32_t>(rank_); }
+bool Mutex::AnyHeld() { return held_ranks != 0; }
 void Mutex::Released() const { held_ranks &= ~(1U << static_cast<uint32_t>(rank_)); }
 #endif
 

@@ -55,6 +55,13 @@ class HUGEPOOL_CAPABILITY("mutex") Mutex {
     mutex_.unlock();
   }
 
+  // Whether the calling thread holds one of these; for tests. Builds without assertions do not know, and say no.
+#ifdef NDEBUG
+  static bool AnyHeld() { return false; }
+#else
+  static bool AnyHeld();
+#endif
+
  private:
 #ifdef NDEBUG
   void CheckRank() const {}

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "hugepool/types.h"
+#include "os/mutex.h"
 #include "pool/kernel_maps.h"
 
 #ifndef MADV_COLLAPSE
@@ -57,6 +58,7 @@ SimulatedOs::~SimulatedOs() {
 }
 
 int SimulatedOs::Count(Call call) {
+  if (internal::Mutex::AnyHeld()) Complain(std::string(ToString(call)) + " was called with a lock of the pool held");
   const uint64_t position = call_counts_[static_cast<size_t>(call)]++;
   const Failure& failure = failures_[static_cast<size_t>(call)];
   return position >= failure.first && position <= failure.last ? failure.errno_value : 0;

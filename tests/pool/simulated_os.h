@@ -129,7 +129,7 @@ class SimulatedOs : public internal::OsMemory {
     int node_id = -1;
   };
 
-  // All with mutex_ held.
+  // All with mutex_ held. Count complains of a caller that holds a lock of the pool (debug builds).
   int Count(Call call);
   void Complain(const std::string& what);
   bool IsMapped(uintptr_t first, size_t bytes) const;

@@ -93,6 +93,17 @@ TEST(CpuCache, ACpuHoldsAtMostItsBudgetWhateverIsFreed) {
   EXPECT_EQ(caches.OutsideSlabs(), caches.cache->cached_bytes());
 }
 
+TEST(CpuCache, ACpuHoldsAtMostItsBudgetWhateverIsAllocated) {
+  Caches caches(kBudgetBytes);
+  // Each first block of a class brings a batch with it; all batches together are several budgets.
+  for (const SizeClassInfo& info : kSizeClasses) {
+    if (info.object_bytes > kBudgetBytes / 16) break;
+    ASSERT_NE(caches.cache->Allocate(ClassFor(info.object_bytes)), nullptr);
+    ASSERT_LE(caches.cache->cached_bytes(), kBudgetBytes);
+  }
+  EXPECT_GT(caches.cache->cached_bytes(), kBudgetBytes / 2);
+}
+
 TEST(CpuCache, AMissTakesABatchAndStaysInTheBudget) {
   Caches caches(kBudgetBytes);
   for (size_t bytes = 16; bytes <= kMaxSlabBytes; bytes *= 2) {
