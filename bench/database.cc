@@ -275,4 +275,18 @@ std::optional<DatabaseFacts> PrepareDatabase(const std::string& path, const Data
   return Measure(path, marker->facts.shape, problem);
 }
 
+void WarmPageCache(const std::string& path, uint64_t limit_bytes, const std::function<bool()>& stopped) {
+  std::vector<char> part(size_t{1} << 20);
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(path, error)) {
+    if (entry.path().extension() != ".sst") continue;
+    std::ifstream file(entry.path(), std::ios::binary);
+    while (limit_bytes != 0 && !stopped()) {
+      file.read(part.data(), static_cast<std::streamsize>(std::min<uint64_t>(part.size(), limit_bytes)));
+      if (file.gcount() <= 0) break;
+      limit_bytes -= static_cast<uint64_t>(file.gcount());
+    }
+  }
+}
+
 }  // namespace hugepool::bench

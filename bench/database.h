@@ -38,6 +38,9 @@ std::optional<DatabaseFacts> PrepareDatabase(const std::string& path, const Data
 std::unique_ptr<::rocksdb::DB> OpenDatabase(const std::string& path, const DatabaseShape& shape,
                                             std::shared_ptr<::rocksdb::Cache> cache, std::string* problem);
 
+// Reads the table files once, up to limit_bytes, so that they lie in the page cache. Ends early when `stopped`.
+void WarmPageCache(const std::string& path, uint64_t limit_bytes, const std::function<bool()>& stopped);
+
 }  // namespace hugepool::bench
 
 #endif  // HUGEPOOL_BENCH_DATABASE_H_

@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "bench/ballast.h"
 #include "bench/machine.h"
 #include "bench/record_source.h"
 #include "bench/wave.h"
@@ -42,7 +43,11 @@ struct Runner {
 class Run {
  public:
   Run(const KvOptions& options, const DatabaseFacts& database, const Machine& machine, Signals* signals)
-      : options_(options), database_(database), machine_(machine), signals_(signals) {}
+      : options_(options),
+        database_(database),
+        machine_(machine),
+        signals_(signals),
+        ballast_(machine.available_bytes / 32) {}
 
   RunOutcome All();
 
@@ -61,6 +66,7 @@ class Run {
   const DatabaseFacts& database_;
   const Machine& machine_;
   Signals* const signals_;
+  Ballast ballast_;
   std::vector<std::unique_ptr<RowResult>> rows_;
 };
 
@@ -125,9 +131,7 @@ bool Run::Ask(Runner* runner, const json& command, json* reply) {
 bool Run::Start(Runner* runner) {
   const AllocatorRow& row = *runner->result->row;
   std::string problem;
-  // Each worker starts alike. Otherwise the 4 KiB pages of the first to fill are the crumbs of whatever ran before,
-  // which slows its cache handles by a tenth whatever its blocks lie on.
-  CompactMemory();
+  ballast_.Take();
   const std::string library_path = row.library.empty() ? "" : FindLibrary(row, options_.peer_dirs);
   runner->process = WorkerProcess::Start(row, library_path, signals_, &problem);
   if (runner->process == nullptr) {
@@ -218,6 +222,8 @@ RunOutcome Run::All() {
   if (waves.size() > 1) {
     fmt::print(stderr, "{} waves: not all workers fit into memory beside each other\n", waves.size());
   }
+  // Or else the first worker to fill gets its memory between the pages of the files that it reads.
+  WarmPageCache(options_.db, machine_.available_bytes / 4, [this] { return signals_->Arrived() != 0; });
   for (size_t wave = 0; wave < waves.size() && !outcome.interrupted; ++wave) {
     outcome.interrupted = !Wave(static_cast<unsigned>(wave) + 1, waves[wave]);
   }
