@@ -20,7 +20,7 @@ help[kv_bench]=$("$build_dir/kv_bench" --help) || fail "kv_bench --help"
 help["hugepool check"]=$("$build_dir/hugepool" check --help) || fail "hugepool check --help"
 everything=${help[*]}
 
-# Prints "LINE<tab>COMMAND<tab>FLAG" for each flag; COMMAND is empty where a line names none of ours. Flags of cmake,
+# Prints "LINE<tab>COMMAND<tab>FLAG" for each flag; COMMAND is "none" where a line names none of ours. Flags of cmake,
 # ctest, git, apt-get and pkg-config are not ours to prove.
 find_flags() {
   awk '
@@ -29,7 +29,7 @@ find_flags() {
       while (match(rest, /(quickstart\.sh|numa_guest\/run\.sh|run\.sh|packages\.sh|huge_pages\.sh|kv_bench|hugepool check|cmake|ctest|git|apt-get|pkg-config|[|;]|&&|--[a-z][a-z0-9_-]*)/)) {
         word = substr(rest, RSTART, RLENGTH)
         rest = substr(rest, RSTART + RLENGTH)
-        if (word ~ /^--/) { if (command !~ /^(cmake|ctest|git|apt-get|pkg-config)$/) print FILENAME ":" FNR "\t" command "\t" word }
+        if (word ~ /^--/) { if (command !~ /^(cmake|ctest|git|apt-get|pkg-config)$/) print FILENAME ":" FNR "\t" (command == "" ? "none" : command) "\t" word }
         else if (word ~ /^([|;]|&&)$/) command = ""
         else command = word
       }
@@ -43,8 +43,8 @@ find_flags "${documents[@]}" >"$scratch/flags"
 count=0
 while IFS=$'\t' read -r place command flag; do
   text=$everything
-  [[ -z $command ]] || text=${help[$command]}
-  grep -qE -- "(^|[^a-z0-9_-])$flag([^a-z0-9_-]|$)" <<<"$text" || fail "$place: ${command:-our commands}: no $flag"
+  [[ $command == none ]] || text=${help[$command]}
+  grep -qE -- "(^|[^a-z0-9_-])$flag([^a-z0-9_-]|$)" <<<"$text" || fail "$place: ${command/none/our commands}: no $flag"
   count=$((count + 1))
 done <"$scratch/flags"
 echo "passed: $count flags in ${#documents[@]} documents"
