@@ -1,7 +1,7 @@
 // Ballast: holds the scattered free pages of the machine, so that every worker gets its memory in one piece.
 //
 // The kernel hands out its smallest free pieces first. Whoever fills first would get the crumbs that earlier programs
-// left, and its cache handles, which lie on 4 KiB pages whatever the blocks lie on, would be slower to reach by a tenth.
+// left, and its cache handles, which lie on 4 KiB pages whatever the blocks lie on, would be slower to reach.
 //
 // Units      bytes
 // Owner      the run; gives all back at its end

@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/ballast.h"
-#include "bench/machine.h"
 #include "bench/record_source.h"
 #include "bench/wave.h"
 #include "bench/worker_process.h"
