@@ -6,7 +6,7 @@ namespace hugepool {
 
 using internal::PoolCore;
 
-Pool::Pool(std::unique_ptr<PoolCore> core) : core_(std::move(core)) {}
+Pool::Pool(std::unique_ptr<PoolCore> core) : view_(core->view()), core_(std::move(core)) {}
 Pool::~Pool() = default;
 
 std::shared_ptr<Pool> Pool::Create(const PoolOptions& options, Error* error) {
@@ -17,10 +17,14 @@ std::shared_ptr<Pool> Pool::Create(const PoolOptions& options, Error* error) {
   return internal::CreatePool(options, internal::SystemMemory(), *topology, error);
 }
 
-void* Pool::Allocate(size_t bytes) noexcept { return core_->Allocate(bytes, 1); }
+void* Pool::AllocateSlow(size_t bytes) noexcept { return core_->Allocate(bytes, 1); }
 void* Pool::Allocate(size_t bytes, size_t alignment_bytes) noexcept { return core_->Allocate(bytes, alignment_bytes); }
-void Pool::Deallocate(void* block) noexcept { core_->Deallocate(block); }
-void Pool::Deallocate(void* block, size_t bytes) noexcept { core_->Deallocate(block, bytes); }
+void Pool::DeallocateSlow(void* block) noexcept { core_->Deallocate(block); }
+void Pool::DeallocateSlow(void* block, size_t bytes) noexcept { core_->Deallocate(block, bytes); }
+size_t Pool::AllocateBatch(size_t bytes, void** blocks, size_t count) noexcept {
+  return core_->AllocateBatch(bytes, blocks, count);
+}
+void Pool::DeallocateBatch(void* const* blocks, size_t count) noexcept { core_->DeallocateBatch(blocks, count); }
 size_t Pool::UsableSize(const void* block) const noexcept { return core_->UsableSize(block); }
 int Pool::NodeOf(const void* block) const noexcept { return core_->NodeOf(block); }
 bool Pool::Owns(const void* block) const noexcept { return core_->Owns(block); }

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "cache/percpu_counts.h"
 #include "os/report.h"
 #include "pool/placement_report.h"
 
@@ -105,8 +106,13 @@ bool PoolCore::Build(const Topology& topology, Error* error) {
   placement_ = std::make_unique<PlacementPolicy>(options_.placement, *arenas_);
   slabs_ = SlabSet::Create(*arenas_, metadata_, error);
   if (slabs_ == nullptr) return false;
-  cache_ = CpuCache::Create(*slabs_, *placement_, options_.cache_bytes_per_cpu, metadata_, error);
-  return cache_ != nullptr;
+  cache_ = CpuCache::Create(options_.cpu_cache, *slabs_, *placement_, options_.cache_bytes_per_cpu, metadata_, error);
+  if (cache_ == nullptr) return false;
+  view_.pool_address = reinterpret_cast<uint64_t>(arenas_->WindowAddress(0));
+  view_.pool_bytes = arenas_->window_count() * arenas_->window_bytes();
+  view_.slot_tags = arenas_->map().tags();
+  view_.class_lines = slabs_->classes().lines();
+  return cache_->FillView(&view_, error);
 }
 
 PoolCore::~PoolCore() {
@@ -124,9 +130,9 @@ void* PoolCore::Allocate(size_t bytes, size_t alignment_bytes) {
   if (wanted_bytes > kMaxSlabBytes) {
     block = AllocateRun(wanted_bytes);
   } else if (alignment_bytes <= kMinAlignmentBytes) {
-    block = cache_->Allocate(ClassFor(wanted_bytes));
+    block = cache_->Allocate(slabs_->classes().For(wanted_bytes));
   } else {
-    block = cache_->Allocate(ClassFor(wanted_bytes, alignment_bytes));
+    block = cache_->Allocate(slabs_->classes().For(wanted_bytes, alignment_bytes));
   }
   if (block == nullptr) failed_count_.fetch_add(1, std::memory_order_relaxed);
   return block;
@@ -135,12 +141,33 @@ void* PoolCore::Allocate(size_t bytes, size_t alignment_bytes) {
 void* PoolCore::AllocateClass(SizeClass size_class) {
   if (InChild()) {
     // The alignment that the class has by itself, for whatever a SlabCache asked for is part of it.
-    const size_t object_bytes = InfoOf(size_class).object_bytes;
+    const size_t object_bytes = slabs_->classes().ObjectBytes(size_class);
     return AllocateInChild(object_bytes, std::min(object_bytes & -object_bytes, kMaxAlignmentBytes));
   }
   void* const block = cache_->Allocate(size_class);
   if (block == nullptr) failed_count_.fetch_add(1, std::memory_order_relaxed);
   return block;
+}
+
+size_t PoolCore::AllocateBatch(size_t bytes, void** blocks, size_t count) {
+  if (!InChild() && bytes <= kMaxSlabBytes)
+    return AllocateClassBatch(slabs_->classes().For(std::max<size_t>(bytes, 1)), blocks, count);
+  for (size_t i = 0; i < count; ++i) {
+    blocks[i] = Allocate(bytes, 1);
+    if (blocks[i] == nullptr) return i;
+  }
+  return count;
+}
+
+size_t PoolCore::AllocateClassBatch(SizeClass size_class, void** blocks, size_t count) {
+  size_t taken = 0;
+  if (InChild()) {
+    while (taken < count && (blocks[taken] = AllocateClass(size_class)) != nullptr) ++taken;
+    return taken;
+  }
+  taken = cache_->AllocateBatch(size_class, blocks, count);
+  if (taken < count) failed_count_.fetch_add(1, std::memory_order_relaxed);
+  return taken;
 }
 
 void* PoolCore::AllocateRun(size_t bytes) {
@@ -152,7 +179,7 @@ void* PoolCore::AllocateRun(size_t bytes) {
     if (found != nullptr) return found;
     placement_->Depart(target, slot_count * kSlotBytes, [&](size_t window) {
       found = arenas_->AllocateRun(window, slot_count);
-      return found != nullptr;
+      return size_t{found != nullptr};
     });
     return found;
   };
@@ -188,6 +215,26 @@ void PoolCore::Deallocate(void* block) {
   arenas_->Free(block, slot_count);
 }
 
+void PoolCore::DeallocateBatch(void* const* blocks, size_t count) {
+  if (InChild()) {
+    for (size_t i = 0; i < count; ++i) Deallocate(blocks[i]);
+    return;
+  }
+  const AddressMap& map = arenas_->map();
+  const auto tag_of = [&map](const void* block) { return map.Contains(block) ? map.Tag(map.SlotOf(block)) : kFree; };
+  for (size_t first = 0; first < count;) {
+    const SlotTag tag = tag_of(blocks[first]);
+    if (tag == kFree || tag >= kFirstRunTag) {
+      Deallocate(blocks[first++]);
+      continue;
+    }
+    size_t last = first + 1;
+    while (last < count && tag_of(blocks[last]) == tag) ++last;
+    cache_->DeallocateBatch(ClassOfTag(tag), blocks + first, last - first);
+    first = last;
+  }
+}
+
 void PoolCore::Deallocate(void* block, size_t bytes) {
   // Where no block starts there is no size to compare: the call below says what is wrong.
   const size_t usable_bytes = block == nullptr || InChild() ? 0 : UsableSize(block);
@@ -221,7 +268,7 @@ size_t PoolCore::UsableSize(const void* block) const {
   }
   const size_t slot = map.SlotOf(block);
   const SlotTag tag = map.Tag(slot);
-  if (tag != kFree && tag < kFirstRunTag) return InfoOf(ClassOfTag(tag)).object_bytes;
+  if (tag != kFree && tag < kFirstRunTag) return slabs_->classes().ObjectBytes(ClassOfTag(tag));
   return tag == kRunHead ? map.RunSlotCount(slot) * kSlotBytes : 0;
 }
 
@@ -245,7 +292,8 @@ PoolStats PoolCore::Stats() {
   stats.name = options_.name;
   stats.backing = ToString(options_.huge_pages);
   stats.placement = ToString(options_.placement);
-  stats.cache_mode = cache_->enabled() ? "locked" : "off";
+  stats.cache_mode = ToString(cache_->mode());
+  stats.aborted_sequence_count = PercpuAbortCount();
   stats.capacity_bytes = options_.capacity_bytes;
   stats.child_allocate_count = child_allocate_count_.load(std::memory_order_relaxed);
   stats.child_deallocate_count = child_deallocate_count_.load(std::memory_order_relaxed);

@@ -22,6 +22,7 @@
 #include "arena/placement_policy.h"
 #include "cache/cpu_cache.h"
 #include "hugepool/error.h"
+#include "hugepool/internal/percpu.h"
 #include "hugepool/pool.h"
 #include "hugepool/pool_options.h"
 #include "hugepool/pool_stats.h"
@@ -37,10 +38,18 @@ class PoolCore {
                                           Error* error);
   ~PoolCore();
 
+  // What the fast path of a Pool on these floors reads.
+  const PercpuView& view() const { return view_; }
+  const ClassTable& classes() const { return slabs_->classes(); }
+
+  // The slow paths: everything that the fast path may not, or could not, do.
   void* Allocate(size_t bytes, size_t alignment_bytes);
   void* AllocateClass(SizeClass size_class);
+  size_t AllocateBatch(size_t bytes, void** blocks, size_t count);
+  size_t AllocateClassBatch(SizeClass size_class, void** blocks, size_t count);
   void Deallocate(void* block);
   void Deallocate(void* block, size_t bytes);
+  void DeallocateBatch(void* const* blocks, size_t count);
   size_t UsableSize(const void* block) const;
   int NodeOf(const void* block) const;
   bool Owns(const void* block) const { return arenas_->map().Contains(block); }
@@ -69,6 +78,7 @@ class PoolCore {
   std::unique_ptr<PlacementPolicy> placement_;
   std::unique_ptr<SlabSet> slabs_;
   std::unique_ptr<CpuCache> cache_;
+  PercpuView view_;
   // Counters: relaxed, they publish nothing.
   std::atomic<uint64_t> run_bytes_{0};  // in users' hands, in runs
   std::atomic<uint64_t> run_count_{0};

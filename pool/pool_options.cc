@@ -86,6 +86,15 @@ bool ParseOption(std::string_view name, std::string_view value, PoolOptions* opt
     }};
     return ParseWord(name, value, kWords, &options->huge_pages, error);
   }
+  if (name == "cpu_cache") {
+    constexpr std::array<std::pair<std::string_view, CpuCacheMode>, 4> kWords = {{
+        {"auto", CpuCacheMode::kAuto},
+        {"rseq", CpuCacheMode::kRseq},
+        {"locked", CpuCacheMode::kLocked},
+        {"off", CpuCacheMode::kOff},
+    }};
+    return ParseWord(name, value, kWords, &options->cpu_cache, error);
+  }
   if (name == "populate_at_start") {
     constexpr std::array<std::pair<std::string_view, PopulateAtStart>, 2> kWords = {{
         {"none", PopulateAtStart::kNone},
@@ -109,7 +118,7 @@ bool ParseOption(std::string_view name, std::string_view value, PoolOptions* opt
   }
   return Refuse(error, "option '" + std::string(name) + "' is not known",
                 "Allowed: capacity, huge_pages, placement, populate_at_start, wait_for_huge_pages_seconds, "
-                "cache_bytes_per_cpu, name.");
+                "cpu_cache, cache_bytes_per_cpu, name.");
 }
 
 }  // namespace
@@ -139,6 +148,7 @@ std::string PoolOptions::ToString() const {
   text += "; placement=" + hugepool::ToString(placement);
   text += std::string("; populate_at_start=") + (populate_at_start == PopulateAtStart::kAll ? "all" : "none");
   text += "; wait_for_huge_pages_seconds=" + std::to_string(wait_for_huge_pages_seconds);
+  text += std::string("; cpu_cache=") + hugepool::ToString(cpu_cache);
   text += "; cache_bytes_per_cpu=" + FormatBytes(cache_bytes_per_cpu);
   text += "; name=" + name;
   return text;

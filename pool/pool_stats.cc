@@ -31,6 +31,7 @@ std::string PoolStats::ToText() const {
   counted("mbind refused:", refused_bind_count);
   counted("move_pages refused:", refused_locate_count);
   counted("pages that could not be given back:", refused_give_back_count);
+  counted("sequences started anew:", aborted_sequence_count);
   counted("allocations of a forked child:", child_allocate_count);
   counted("frees of a forked child ignored:", child_deallocate_count);
   return text;

@@ -27,16 +27,22 @@ std::optional<SlabCache> SlabCache::Create(std::shared_ptr<Pool> pool, size_t ob
     return refuse("alignment_bytes = " + std::to_string(alignment_bytes) + " is out of range",
                   "Allowed: powers of two from 1 to 4096.");
   }
-  const internal::SizeClass size_class = internal::ClassFor(object_bytes, alignment_bytes);
+  const internal::SizeClass size_class = pool->core_->classes().For(object_bytes, alignment_bytes);
   SlabCache cache;
+  const internal::PercpuView& view = pool->core_->view();
+  cache.magazine_of_cpu_0_ = view.magazines + internal::TagOf(size_class);
+  cache.window_bytes_ = view.window_bytes;
   cache.pool_ = std::move(pool);
   cache.object_bytes_ = object_bytes;
-  cache.footprint_bytes_ = internal::InfoOf(size_class).object_bytes;
+  cache.footprint_bytes_ = cache.pool_->core_->classes().ObjectBytes(size_class);
   cache.size_class_ = static_cast<unsigned>(internal::ToSize(size_class));
   return cache;
 }
 
-void* SlabCache::Allocate() noexcept { return pool_->core_->AllocateClass(internal::ToSizeClass(size_class_)); }
-void SlabCache::Deallocate(void* object) noexcept { pool_->core_->Deallocate(object); }
+void* SlabCache::AllocateSlow() noexcept { return pool_->core_->AllocateClass(internal::ToSizeClass(size_class_)); }
+void SlabCache::DeallocateSlow(void* object) noexcept { pool_->core_->Deallocate(object); }
+size_t SlabCache::AllocateBatch(void** objects, size_t count) noexcept {
+  return pool_->core_->AllocateClassBatch(internal::ToSizeClass(size_class_), objects, count);
+}
 
 }  // namespace hugepool

@@ -31,6 +31,8 @@ inline constexpr SlotTag kRunHead = 254;
 inline constexpr SlotTag kRunBody = 255;
 inline constexpr SlotTag kFirstRunTag = kRunHead;
 
+static_assert(sizeof(std::atomic<SlotTag>) == sizeof(SlotTag));
+
 class AddressMap {
  public:
   // tags and run_slot_counts: one zeroed entry per slot, owned by the caller, who outlives this map.
@@ -50,6 +52,8 @@ class AddressMap {
   char* AddressOfSlot(size_t slot) const { return reinterpret_cast<char*>(base_ + (slot << kSlotShift)); }
   size_t slots_per_window() const { return size_t{1} << (window_shift_ - kSlotShift); }
 
+  // Every tag, for the fast path.
+  const SlotTag* tags() const { return reinterpret_cast<const SlotTag*>(tags_); }
   SlotTag Tag(size_t slot) const { return tags_[slot].load(std::memory_order_relaxed); }
   // Length of the run whose head is `slot`.
   size_t RunSlotCount(size_t slot) const { return run_slot_counts_[slot].load(std::memory_order_relaxed); }

@@ -38,17 +38,18 @@ class PlacementPolicy {
            arenas_.window_count() > 1;
   }
 
-  // Calls allocate(window) for every other window, nearest first, until it returns true; counts the departure.
+  // Calls allocate(window) for every other window, nearest first, until it returns how many blocks of `bytes` it got;
+  // counts the departures.
   template <typename Allocate>
-  bool Depart(size_t target, size_t bytes, Allocate allocate) {
-    if (!MayDepart()) return false;
+  void Depart(size_t target, size_t bytes, Allocate allocate) {
+    if (!MayDepart()) return;
     for (const size_t window : arenas_.ByDistance(target)) {
-      if (window == target || !allocate(window)) continue;
-      departures_[target].count.fetch_add(1, std::memory_order_relaxed);
-      departures_[target].bytes.fetch_add(bytes, std::memory_order_relaxed);
-      return true;
+      const size_t count = window == target ? 0 : allocate(window);
+      if (count == 0) continue;
+      departures_[target].count.fetch_add(count, std::memory_order_relaxed);
+      departures_[target].bytes.fetch_add(bytes * count, std::memory_order_relaxed);
+      return;
     }
-    return false;
   }
 
   void AddStats(size_t window, NodeStats* stats) const {

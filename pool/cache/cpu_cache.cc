@@ -1,236 +1,378 @@
 #include "cache/cpu_cache.h"
 
 #include <algorithm>
+#include <atomic>
+#include <numeric>
 
 namespace hugepool::internal {
 namespace {
 
-// No class may fill more than this part of a CPU's budget.
-constexpr size_t kClassShare = 8;
-
-size_t MagazineCapacity(size_t object_bytes, size_t budget_bytes) {
-  return std::min(kMagazineMaxCount, budget_bytes / kClassShare / object_bytes);
-}
+// A batch takes no more bytes than this, nor more than this part of a CPU's budget.
+constexpr size_t kBatchMaxBytes = size_t{256} << 10;
+constexpr size_t kBatchShare = 8;
+constexpr size_t kHomeRow = 0;
+constexpr size_t OutboxRow(size_t window) { return 1 + window; }
 
 }  // namespace
 
-std::unique_ptr<CpuCache> CpuCache::Create(SlabSet& slabs, PlacementPolicy& placement, size_t budget_bytes,
-                                           MetadataMemory& metadata, Error* error) {
+std::unique_ptr<CpuCache> CpuCache::Create(CpuCacheMode mode, SlabSet& slabs, PlacementPolicy& placement,
+                                           size_t budget_bytes, MetadataMemory& metadata, Error* error) {
   std::unique_ptr<CpuCache> cache(new CpuCache(slabs, placement, budget_bytes));
-  if (budget_bytes == 0) return cache;
-  size_t slot_count = 0;
-  for (const SizeClassInfo& info : kSizeClasses) slot_count += MagazineCapacity(info.object_bytes, budget_bytes);
+  if (budget_bytes == 0 || mode == CpuCacheMode::kOff) return cache;
   ArenaSet& arenas = slabs.arenas();
-  for (size_t cpu = 0; cpu < std::max<size_t>(arenas.cpu_limit(), 1); ++cpu) {
-    const int node_id = arenas.NodeIdOf(arenas.HomeOfCpu(static_cast<int>(cpu)));
-    void** slots = slot_count == 0 ? nullptr : metadata.MapArray<void*>(slot_count, node_id, error);
-    if (slot_count != 0 && slots == nullptr) return nullptr;
-    auto shard = std::make_unique<Shard>();
-    MutexLock lock(shard->mutex);
-    shard->outboxes.resize(arenas.window_count());
-    for (size_t i = 0; i < kClassCount; ++i) {
-      Magazine& magazine = shard->magazines[i];
-      magazine.objects = slots;
-      magazine.capacity = static_cast<uint16_t>(MagazineCapacity(kSizeClasses[i].object_bytes, budget_bytes));
-      slots += magazine.capacity;
-    }
-    cache->shards_.push_back(std::move(shard));
+  cache->regions_ = CpuRegions::Create(mode, 1 + arenas.window_count(), budget_bytes, arenas.os(), metadata, error);
+  if (cache->regions_ == nullptr) return nullptr;
+  for (size_t window = 0; window < arenas.window_count(); ++window) {
+    cache->depots_.push_back(Depot::Create(budget_bytes, arenas.NodeIdOf(window), metadata, error));
+    if (cache->depots_.back() == nullptr) return nullptr;
   }
   return cache;
 }
 
+bool CpuCache::FillView(PercpuView* view, Error* error) const {
+  ArenaSet& arenas = slabs_.arenas();
+  view->window_bytes =
+      placement_.CachesAnyWindow() ? arenas.window_count() * arenas.window_bytes() : arenas.window_bytes();
+  view->magazines = mode() == CpuCacheMode::kRseq ? regions_->magazines_of_cpu_0() : CpuRegions::ClosedMagazines(error);
+  return view->magazines != nullptr;
+}
+
+size_t CpuCache::BatchCount(SizeClass size_class) const {
+  const size_t bytes = std::min(kBatchMaxBytes, budget_bytes_ / kBatchShare);
+  return std::clamp<size_t>(bytes / BytesOf(size_class), 1, kBatchMaxCount);
+}
+
+int CpuCache::NodeOfCpu(int cpu) const {
+  ArenaSet& arenas = slabs_.arenas();
+  return arenas.NodeIdOf(arenas.HomeOfCpu(cpu));
+}
+
+bool CpuCache::IsHome(int cpu, size_t window) const {
+  return placement_.CachesAnyWindow() || window == slabs_.arenas().HomeOfCpu(cpu);
+}
+
 void* CpuCache::Allocate(SizeClass size_class) {
   const int cpu = slabs_.arenas().os().CurrentCpu();
-  Shard* const shard = ShardOf(cpu);
-  if (shard != nullptr && shard->mutex.TryLock()) {
-    Magazine& magazine = shard->magazines[ToSize(size_class)];
-    if (magazine.count != 0) {
-      void* const object = magazine.Pop();
-      shard->cached_bytes -= InfoOf(size_class).object_bytes;
-      --shard->cached_count;
-      shard->mutex.Unlock();
-      return object;
-    }
-    shard->mutex.Unlock();
-  }
+  void* object = nullptr;
+  if (regions_ != nullptr && regions_->Pop(cpu, kHomeRow, TagOf(size_class), &object, 1) != 0) return object;
   return Refill(cpu, size_class);
 }
 
-// Objects of the target window, or one of a neighbour, which is counted; 0 when nothing is left anywhere allowed.
-size_t CpuCache::AllocateFromSlabs(size_t target, SizeClass size_class, void** objects, size_t count) {
-  size_t taken = slabs_.bin(target, size_class).Allocate(objects, count);
-  if (taken != 0) return taken;
-  placement_.Depart(target, InfoOf(size_class).object_bytes, [&](size_t window) {
-    taken = slabs_.bin(window, size_class).Allocate(objects, 1);
-    return taken != 0;
+// One window's blocks, from those that other CPUs gave back or from the slabs.
+size_t CpuCache::FetchFrom(size_t window, SizeClass size_class, void** objects, size_t count) {
+  const size_t taken = depots_.empty() ? 0 : depots_[window]->Take(size_class, BytesOf(size_class), objects, count);
+  return taken != 0 ? taken : slabs_.bin(window, size_class).Allocate(objects, count);
+}
+
+// Blocks of the next window that has some, counted as departures; those that this CPU was about to send home first.
+size_t CpuCache::FetchElsewhere(int cpu, size_t target, SizeClass size_class, void** objects, size_t count) {
+  size_t taken = 0;
+  placement_.Depart(target, BytesOf(size_class), [&](size_t window) {
+    if (regions_ != nullptr) taken = regions_->Pop(cpu, OutboxRow(window), TagOf(size_class), objects, count);
+    if (taken == 0) taken = FetchFrom(window, size_class, objects, count);
+    if (taken != 0) OpenFor(cpu, size_class, window);
+    return taken;
   });
   return taken;
 }
 
+size_t CpuCache::Fetch(int cpu, size_t target, SizeClass size_class, void** objects, size_t count) {
+  const size_t taken = FetchFrom(target, size_class, objects, count);
+  return taken != 0 ? taken : FetchElsewhere(cpu, target, size_class, objects, count);
+}
+
 void* CpuCache::Refill(int cpu, SizeClass size_class) {
-  Shard* const shard = ShardOf(cpu);
-  const size_t capacity = MagazineCapacity(InfoOf(size_class).object_bytes, budget_bytes_);
-  const size_t wanted = shard == nullptr ? 1 : std::clamp<size_t>(capacity / 2, 1, kBatchMaxCount);
   const size_t target = placement_.Target(cpu);
-  std::array<void*, kBatchMaxCount> objects;
-  size_t taken = AllocateFromSlabs(target, size_class, objects.data(), wanted);
+  const size_t tag = TagOf(size_class);
+  const bool cached = regions_ != nullptr && regions_->FindOrMap(cpu, kHomeRow, NodeOfCpu(cpu)) != nullptr &&
+                      Grow(cpu, kHomeRow, size_class);
+  std::array<void*, kBatchMaxCount + 1> objects;
+  size_t taken = Fetch(cpu, target, size_class, objects.data(), cached ? BatchCount(size_class) + 1 : 1);
   // Starved: what the caches of all CPUs hold back, and slabs without a used object, may be all that is left.
   if (taken == 0) {
     const bool drained = Drain();
     const bool released = slabs_.ReleaseEmpty();
-    if (drained || released) taken = AllocateFromSlabs(target, size_class, objects.data(), 1);
+    if (drained || released) taken = Fetch(cpu, target, size_class, objects.data(), 1);
   }
   if (taken == 0) return nullptr;
   if (taken > 1) {
-    Batch overflow;
-    if (shard->mutex.TryLock()) {
-      Keep(*shard, size_class, objects.data() + 1, taken - 1, &overflow);
-      shard->mutex.Unlock();
-    } else {
-      overflow.count = taken - 1;
-      std::copy_n(objects.data() + 1, overflow.count, overflow.objects.data());
-    }
-    Return(overflow);
+    const size_t kept = regions_->Push(cpu, kHomeRow, tag, objects.data() + 1, taken - 1);
+    Return(size_class, objects.data() + 1 + kept, taken - 1 - kept);
   }
   return objects[0];
 }
 
-// Into the magazine as far as it and the budget allow; the rest into *overflow.
-void CpuCache::Keep(Shard& shard, SizeClass size_class, void** objects, size_t count, Batch* overflow) {
-  Magazine& magazine = shard.magazines[ToSize(size_class)];
-  const size_t object_bytes = InfoOf(size_class).object_bytes;
-  for (size_t i = 0; i < count; ++i) {
-    if (magazine.Full() || shard.cached_bytes + object_bytes > budget_bytes_) {
-      overflow->objects[overflow->count++] = objects[i];
+// The CPU's magazine takes back blocks of this window from now on, and those of the home window no more.
+void CpuCache::OpenFor(int cpu, SizeClass size_class, size_t window) {
+  if (regions_ == nullptr || placement_.CachesAnyWindow()) return;
+  CpuRegions::Region* const region = regions_->FindOrMap(cpu, kHomeRow, NodeOfCpu(cpu));
+  if (region == nullptr) return;
+  // Relaxed: where a block goes is a matter of cost, not of correctness.
+  std::atomic_ref(region->magazines[TagOf(size_class)].header.window_address)
+      .store(AddressOf(window), std::memory_order_relaxed);
+}
+
+// A block of the home window came back to a magazine that is open for another: the home node has room again.
+void CpuCache::CloseSpill(int cpu, SizeClass size_class) {
+  OpenFor(cpu, size_class, slabs_.arenas().HomeOfCpu(cpu));
+  std::array<void*, kBatchMaxCount> objects;
+  for (size_t left = kMagazineMaxCount; left != 0;) {
+    const size_t taken =
+        regions_->Pop(cpu, kHomeRow, TagOf(size_class), objects.data(), std::min(left, objects.size()));
+    if (taken == 0) return;
+    Return(size_class, objects.data(), taken);
+    left -= taken;
+  }
+}
+
+// Room for another batch in this magazine, as far as the CPU's budget and the classes that miss less give it. False:
+// there is no room at all.
+bool CpuCache::Grow(int cpu, size_t row, SizeClass size_class) {
+  CpuRegions::Cpu& state = *regions_->Find(cpu);
+  CpuRegions::Region& region = *state.rows[row].load(std::memory_order_acquire);
+  const size_t tag = TagOf(size_class);
+  Magazine& magazine = region.magazines[tag];
+  const int64_t object_bytes = BytesOf(size_class);
+  region.missed.Add(tag);
+  const size_t capacity = CpuRegions::Capacity(magazine);
+  const size_t limit = row == kHomeRow ? kMagazineMaxCount : BatchCount(size_class);
+  if (capacity >= limit) return true;
+  const int64_t wanted_bytes = object_bytes * static_cast<int64_t>(std::min(limit - capacity, BatchCount(size_class)));
+  int64_t paid_bytes = TakeSpare(state, wanted_bytes);
+  if (paid_bytes < wanted_bytes) paid_bytes += Steal(cpu, row, tag, wanted_bytes - paid_bytes);
+  const size_t count = static_cast<size_t>(paid_bytes / object_bytes);
+  if (count != 0 && capacity == 0) {
+    region.tags.Add(tag);
+    const ArenaSet& arenas = slabs_.arenas();
+    const size_t home = placement_.CachesAnyWindow() ? 0 : arenas.HomeOfCpu(cpu);
+    uint64_t none = 0;
+    std::atomic_ref(magazine.header.window_address)
+        .compare_exchange_strong(none, AddressOf(row == kHomeRow ? home : row - 1), std::memory_order_relaxed);
+  }
+  const size_t grown = count == 0 ? 0 : CpuRegions::Grow(magazine, count, limit);
+  state.spare_bytes.fetch_add(paid_bytes - static_cast<int64_t>(grown) * object_bytes, std::memory_order_relaxed);
+  return capacity + grown != 0;
+}
+
+// Up to wanted_bytes of what no magazine of the CPU has; two threads never take a byte twice.
+int64_t CpuCache::TakeSpare(CpuRegions::Cpu& state, int64_t wanted_bytes) {
+  int64_t spare_bytes = state.spare_bytes.load(std::memory_order_relaxed);
+  while (spare_bytes > 0) {
+    const int64_t taken_bytes = std::min(spare_bytes, wanted_bytes);
+    if (state.spare_bytes.compare_exchange_weak(spare_bytes, spare_bytes - taken_bytes, std::memory_order_relaxed)) {
+      return taken_bytes;
+    }
+  }
+  return 0;
+}
+
+// Takes room from magazines of this CPU that did not miss since the hand last passed; what lay there goes back. Returns
+// the bytes of room, which may be more than needed.
+int64_t CpuCache::Steal(int cpu, size_t row, size_t tag, int64_t needed_bytes) {
+  CpuRegions::Cpu& state = *regions_->Find(cpu);
+  const size_t position_count = state.rows.size() * kTagCount;
+  size_t hand = state.hand.load(std::memory_order_relaxed) % position_count;
+  int64_t got_bytes = 0;
+  // Twice around: the first pass may find that everything missed.
+  for (size_t left = 2 * position_count; left != 0 && got_bytes < needed_bytes; --left) {
+    hand = (hand + 1) % position_count;
+    const size_t victim_row = hand / kTagCount;
+    const size_t victim = hand % kTagCount;
+    CpuRegions::Region* const region = state.rows[victim_row].load(std::memory_order_acquire);
+    if (region == nullptr || region->tags.NoneFrom(victim)) {  // on to the next row, or to the next 64 tags
+      const size_t step = region == nullptr ? kTagCount : 64;
+      const size_t skipped = std::min(left, step - hand % step) - 1;
+      hand += skipped;
+      left -= skipped;
       continue;
     }
-    magazine.Push(objects[i]);
-    shard.cached_bytes += object_bytes;
-    ++shard.cached_count;
+    if (!region->tags.Has(victim) || (victim == tag && victim_row == row) || region->missed.Remove(victim)) continue;
+    const SizeClass victim_class = ClassOfTag(static_cast<SlotTag>(victim));
+    const int64_t victim_bytes = BytesOf(victim_class);
+    Magazine& magazine = region->magazines[victim];
+    const int64_t wanted = (needed_bytes - got_bytes + victim_bytes - 1) / victim_bytes;
+    got_bytes += static_cast<int64_t>(CpuRegions::Shrink(magazine, static_cast<size_t>(wanted))) * victim_bytes;
+    ReturnExcess(cpu, victim_row, victim_class, magazine);
+  }
+  state.hand.store(static_cast<uint32_t>(hand), std::memory_order_relaxed);
+  return got_bytes;
+}
+
+// What a magazine holds beyond its capacity goes back. (A thread that was moved meanwhile takes it from where it is now,
+// which costs a little and harms nothing.)
+void CpuCache::ReturnExcess(int cpu, size_t row, SizeClass size_class, const Magazine& magazine) {
+  std::array<void*, kBatchMaxCount> objects;
+  while (true) {
+    const size_t count = CpuRegions::Count(magazine);
+    const size_t capacity = CpuRegions::Capacity(magazine);
+    if (count <= capacity) return;
+    const size_t taken =
+        regions_->Pop(cpu, row, TagOf(size_class), objects.data(), std::min(count - capacity, objects.size()));
+    if (taken == 0) return;
+    Return(size_class, objects.data(), taken);
   }
 }
 
-void CpuCache::TakeOutbox(Shard& shard, size_t window, Batch* batch) {
-  Outbox& outbox = shard.outboxes[window];
-  const AddressMap& map = slabs_.arenas().map();
-  for (size_t i = 0; i < outbox.count; ++i) {
-    shard.cached_bytes -= InfoOf(ClassOfTag(map.Tag(map.SlotOf(outbox.objects[i])))).object_bytes;
-  }
-  shard.cached_count -= outbox.count;
-  std::copy_n(outbox.objects.data(), outbox.count, batch->objects.data() + batch->count);
-  batch->count += outbox.count;
-  outbox.count = 0;
+uint64_t CpuCache::AddressOf(size_t window) const {
+  return reinterpret_cast<uint64_t>(slabs_.arenas().WindowAddress(window));
 }
 
-// Makes room in the budget: whole magazines of other classes in turn, then outboxes, as far as one batch reaches.
-void CpuCache::TakeVictims(Shard& shard, size_t needed_bytes, Batch* batch) {
-  const auto room = [batch] { return kVictimMaxCount - batch->count; };
-  for (size_t i = 0; i < kClassCount && shard.cached_bytes + needed_bytes > budget_bytes_ && room() != 0; ++i) {
-    Magazine& magazine = shard.magazines[shard.victim];
-    const size_t taken = magazine.TakeOldest(batch->objects.data() + batch->count, room());
-    batch->count += taken;
-    shard.cached_count -= taken;
-    shard.cached_bytes -= taken * kSizeClasses[shard.victim].object_bytes;
-    if (magazine.count == 0) shard.victim = (shard.victim + 1) % kClassCount;
-  }
-  for (size_t window = 0; window < shard.outboxes.size(); ++window) {
-    if (shard.cached_bytes + needed_bytes <= budget_bytes_ || room() < kBatchMaxCount) break;
-    TakeOutbox(shard, window, batch);
-  }
-}
+void CpuCache::Deallocate(void* object, SizeClass size_class) { DeallocateBatch(size_class, &object, 1); }
 
-void CpuCache::Deallocate(void* object, SizeClass size_class) {
+// All of one class; each goes to this CPU's magazine or to the outbox of its window.
+void CpuCache::DeallocateBatch(SizeClass size_class, void* const* objects, size_t count) {
+  if (regions_ == nullptr) return Surplus(size_class, objects, count);
   ArenaSet& arenas = slabs_.arenas();
-  const size_t window = arenas.map().WindowOf(object);
+  const AddressMap& map = arenas.map();
   const int cpu = arenas.os().CurrentCpu();
-  Shard* const shard = ShardOf(cpu);
-  Batch batch;
-  if (shard == nullptr || !shard->mutex.TryLock()) {
-    slabs_.bin(window, size_class).Free(&object, 1);
-    return;
-  }
-  const size_t object_bytes = InfoOf(size_class).object_bytes;
-  Magazine& magazine = shard->magazines[ToSize(size_class)];
-  if (shard->cached_bytes + object_bytes > budget_bytes_) TakeVictims(*shard, object_bytes, &batch);
-  if (magazine.capacity == 0 || shard->cached_bytes + object_bytes > budget_bytes_) {
-    batch.objects[batch.count++] = object;
-  } else {
-    if (placement_.CachesAnyWindow() || window == arenas.HomeOfCpu(cpu)) {
-      if (magazine.Full()) {
-        const size_t taken =
-            magazine.TakeOldest(batch.objects.data() + batch.count, (magazine.capacity + size_t{1}) / 2);
-        batch.count += taken;
-        shard->cached_count -= taken;
-        shard->cached_bytes -= taken * object_bytes;
-      }
-      magazine.Push(object);
-    } else {
-      Outbox& outbox = shard->outboxes[window];
-      if (outbox.count == outbox.objects.size()) TakeOutbox(*shard, window, &batch);
-      outbox.objects[outbox.count++] = object;
+  const size_t tag = TagOf(size_class);
+  const size_t batch_count = BatchCount(size_class);
+  for (size_t first = 0; first < count;) {
+    const size_t window = map.WindowOf(objects[first]);
+    size_t last = first + 1;
+    while (last < count && (placement_.CachesAnyWindow() || map.WindowOf(objects[last]) == window)) ++last;
+    size_t row = IsHome(cpu, window) ? kHomeRow : OutboxRow(window);
+    CpuRegions::Region* const home = regions_->FindOrMap(cpu, kHomeRow, NodeOfCpu(cpu));
+    if (home != nullptr && !placement_.CachesAnyWindow()) {
+      const uint64_t address =
+          std::atomic_ref(home->magazines[tag].header.window_address).load(std::memory_order_relaxed);
+      const uint64_t wanted = AddressOf(window);
+      if (row == kHomeRow && address != 0 && address != wanted) CloseSpill(cpu, size_class);
+      if (row != kHomeRow && address == wanted) row = kHomeRow;  // a spill of that window
     }
-    shard->cached_bytes += object_bytes;
-    ++shard->cached_count;
+    while (first < last) {
+      size_t kept = regions_->Push(cpu, row, tag, objects + first, last - first);
+      first += kept;
+      if (first == last) break;
+      // Full: room for more, or a batch to the depot; half of the magazine, so that the next few frees find room too.
+      const bool room = regions_->FindOrMap(cpu, row, NodeOfCpu(cpu)) != nullptr && Grow(cpu, row, size_class);
+      kept = room ? regions_->Push(cpu, row, tag, objects + first, last - first) : 0;
+      first += kept;
+      if (kept != 0) continue;
+      std::array<void*, kBatchMaxCount> old;
+      const size_t taken = room ? regions_->Pop(cpu, row, tag, old.data(), batch_count) : 0;
+      if (taken == 0) {  // nothing is kept here: drained just now, somebody else's turn, or no room in the budget
+        Return(size_class, objects + first, last - first);
+        first = last;
+      } else {
+        Return(size_class, old.data(), taken);
+      }
+    }
   }
-  shard->mutex.Unlock();
-  Return(batch);
 }
 
-// Back to the slabs: neighbours in the batch that share node and class go under one lock.
-void CpuCache::Return(const Batch& batch) {
-  const AddressMap& map = slabs_.arenas().map();
-  size_t first = 0;
-  while (first < batch.count) {
-    const size_t window = map.WindowOf(batch.objects[first]);
-    const SlotTag tag = map.Tag(map.SlotOf(batch.objects[first]));
-    size_t last = first + 1;
-    while (last < batch.count && map.WindowOf(batch.objects[last]) == window &&
-           map.Tag(map.SlotOf(batch.objects[last])) == tag) {
-      ++last;
+size_t CpuCache::AllocateBatch(SizeClass size_class, void** objects, size_t count) {
+  size_t taken = 0;
+  while (taken < count) {
+    const int cpu = slabs_.arenas().os().CurrentCpu();
+    size_t got =
+        regions_ == nullptr ? 0 : regions_->Pop(cpu, kHomeRow, TagOf(size_class), objects + taken, count - taken);
+    if (got == 0) got = Fetch(cpu, placement_.Target(cpu), size_class, objects + taken, count - taken);
+    if (got == 0) {
+      objects[taken] = Refill(cpu, size_class);
+      got = objects[taken] == nullptr ? 0 : 1;
     }
-    slabs_.bin(window, ClassOfTag(tag)).Free(batch.objects.data() + first, last - first);
+    if (got == 0) break;
+    taken += got;
+  }
+  return taken;
+}
+
+// Objects of one class to the depots of their windows.
+void CpuCache::Return(SizeClass size_class, void* const* objects, size_t count) {
+  const AddressMap& map = slabs_.arenas().map();
+  for (size_t first = 0; first < count;) {
+    const size_t window = map.WindowOf(objects[first]);
+    size_t last = first + 1;
+    while (last < count && map.WindowOf(objects[last]) == window) ++last;
+    const size_t put =
+        depots_.empty() ? 0 : depots_[window]->Put(size_class, BytesOf(size_class), objects + first, last - first);
+    Surplus(size_class, objects + first + put, last - first - put);
+    first = last;
+  }
+}
+
+// Objects of one class to their slabs; neighbours in the batch that share a window go under one lock.
+void CpuCache::Surplus(SizeClass size_class, void* const* objects, size_t count) {
+  const AddressMap& map = slabs_.arenas().map();
+  for (size_t first = 0; first < count;) {
+    const size_t window = map.WindowOf(objects[first]);
+    size_t last = first + 1;
+    while (last < count && map.WindowOf(objects[last]) == window) ++last;
+    slabs_.bin(window, size_class).Free(objects + first, last - first);
     first = last;
   }
 }
 
 bool CpuCache::Drain() {
-  bool drained = false;
-  for (const auto& shard : shards_) {
-    // As many as are there now: what other threads free meanwhile is theirs.
-    size_t left = SIZE_MAX;
-    while (left != 0) {
-      Batch batch;
-      {
-        MutexLock lock(shard->mutex);
-        left = std::min(left, shard->cached_count);
-        // A budget of nothing: everything is a victim.
-        TakeVictims(*shard, budget_bytes_ + 1, &batch);
+  if (regions_ == nullptr) return false;
+  bool drained = regions_->Drain([this](size_t, size_t tag, void* const* objects, size_t count) {
+    Surplus(ClassOfTag(static_cast<SlotTag>(tag)), objects, count);
+  });
+  std::array<void*, kBatchMaxCount> objects;
+  for (const auto& depot : depots_) {
+    for (size_t i = 0; i < kMaxClassCount; ++i) {
+      // As many as are there now: what other threads free meanwhile is theirs.
+      for (size_t left = depot->count(ToSizeClass(i)); left != 0;) {
+        const size_t taken =
+            depot->Take(ToSizeClass(i), BytesOf(ToSizeClass(i)), objects.data(), std::min(left, objects.size()));
+        if (taken == 0) break;
+        drained = true;
+        Surplus(ToSizeClass(i), objects.data(), taken);
+        left -= taken;
       }
-      if (batch.count == 0) break;
-      left -= std::min(left, batch.count);
-      drained = true;
-      Return(batch);
     }
   }
   return drained;
 }
 
-uint64_t CpuCache::cached_bytes() {
-  uint64_t sum = 0;
-  for (const auto& shard : shards_) {
-    MutexLock lock(shard->mutex);
-    sum += shard->cached_bytes;
-  }
-  return sum;
+void CpuCache::AddMagazines(uint64_t* counts) const {
+  if (regions_ == nullptr) return;
+  regions_->ForEachRegion([counts](size_t, size_t, const CpuRegions::Region& region) {
+    region.tags.ForEach([&](size_t tag) {
+      counts[ToSize(ClassOfTag(static_cast<SlotTag>(tag)))] += CpuRegions::Count(region.magazines[tag]);
+    });
+  });
 }
 
-uint64_t CpuCache::cached_count() {
-  uint64_t sum = 0;
-  for (const auto& shard : shards_) {
-    MutexLock lock(shard->mutex);
-    sum += shard->cached_count;
+void CpuCache::AddCached(uint64_t* counts) const {
+  AddMagazines(counts);
+  for (const auto& depot : depots_) {
+    for (size_t i = 0; i < kMaxClassCount; ++i) counts[i] += depot->count(ToSizeClass(i));
   }
-  return sum;
+}
+
+uint64_t CpuCache::cached_count() const {
+  std::array<uint64_t, kMaxClassCount> counts{};
+  AddCached(counts.data());
+  return std::accumulate(counts.begin(), counts.end(), uint64_t{0});
+}
+
+uint64_t CpuCache::Bytes(const std::array<uint64_t, kMaxClassCount>& counts) const {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < slabs_.classes().class_count(); ++i) bytes += counts[i] * BytesOf(ToSizeClass(i));
+  return bytes;
+}
+
+uint64_t CpuCache::cached_bytes() const {
+  std::array<uint64_t, kMaxClassCount> counts{};
+  AddCached(counts.data());
+  return Bytes(counts);
+}
+
+uint64_t CpuCache::magazine_bytes() const {
+  std::array<uint64_t, kMaxClassCount> counts{};
+  AddMagazines(counts.data());
+  return Bytes(counts);
+}
+
+uint64_t CpuCache::capacity_count(SizeClass size_class) const {
+  uint64_t count = 0;
+  if (regions_ == nullptr) return count;
+  regions_->ForEachRegion([&](size_t, size_t, const CpuRegions::Region& region) {
+    if (region.tags.Has(TagOf(size_class))) count += CpuRegions::Capacity(region.magazines[TagOf(size_class)]);
+  });
+  return count;
 }
 
 }  // namespace hugepool::internal

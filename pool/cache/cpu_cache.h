@@ -1,16 +1,18 @@
-// CpuCache: free blocks kept at hand for each CPU, in front of the slabs.
+// CpuCache: free blocks at hand for each CPU, in front of the slabs: what moves between magazines, outboxes, depots and
+// slabs, when, and within which budget.
 //
-// Shape      a shard per CPU: a magazine per class, an outbox per other node. A miss fetches a batch from the slabs
-//            of the target node, an overflow takes a batch back; both without the shard's lock, since they may sleep.
+// Shape      CpuRegions holds the magazines and outboxes. A magazine that runs empty is filled by a batch from a depot
+//            of the target window, else from its slabs, else (where the placement allows) from the next window, for
+//            whose blocks the magazine is then open too. One that is full gives a batch to its window's depot, an outbox
+//            to that of its own window; what a depot has no room for goes to the slabs.
 // Units      objects; bytes of class size
 // Owner      the PoolCore
-// Threads    any; each shard is guarded by its own lock (rank kCpuCache), which is only tried: whoever does not get
-//            it at once goes past the cache to the slabs, so nobody waits for a preempted holder
-// Invariant  a shard holds at most the budget; a magazine holds blocks of the CPU's home node only (of any under
-//            interleave)
+// Threads    any; depots and bins guard themselves, no lock is held while another is asked for
+// Invariant  capacities of a CPU's magazines and outboxes, in bytes, + its spare bytes = the budget; a budget moves to the
+//            classes that miss, from those that did not since the hand last passed
 // Errors     Allocate returns nullptr when node, neighbours (where allowed) and every cache are exhausted
-// Cost       one uncontended lock; a batch moves under one lock of its slab bin
-// Source     Bonwick & Adams, Magazines and Vmem, USENIX 2001
+// Cost       a hit, by the fast path in hugepool/internal/percpu.h, no lock; a batch one or two
+// Source     Bonwick & Adams, Magazines and Vmem, USENIX 2001; the moving budget: a clock hand, as in page replacement
 #ifndef HUGEPOOL_CACHE_CPU_CACHE_H_
 #define HUGEPOOL_CACHE_CPU_CACHE_H_
 
@@ -21,62 +23,72 @@
 #include <vector>
 
 #include "arena/placement_policy.h"
-#include "cache/magazine.h"
-#include "os/mutex.h"
+#include "cache/cpu_regions.h"
+#include "cache/depot.h"
+#include "hugepool/internal/percpu.h"
 #include "slab/slab_set.h"
 
 namespace hugepool::internal {
 
+// What moves between a magazine and a depot or the slabs at a time, at most.
+inline constexpr size_t kBatchMaxCount = 64;
+
 class CpuCache {
  public:
-  static std::unique_ptr<CpuCache> Create(SlabSet& slabs, PlacementPolicy& placement, size_t budget_bytes,
-                                          MetadataMemory& metadata, Error* error);
+  static std::unique_ptr<CpuCache> Create(CpuCacheMode mode, SlabSet& slabs, PlacementPolicy& placement,
+                                          size_t budget_bytes, MetadataMemory& metadata, Error* error);
 
   void* Allocate(SizeClass size_class);
   void Deallocate(void* object, SizeClass size_class);
+  // Up to count objects of one class into or out of the caller's hands; Allocate returns how many.
+  size_t AllocateBatch(SizeClass size_class, void** objects, size_t count);
+  void DeallocateBatch(SizeClass size_class, void* const* objects, size_t count);
 
   // Every cached block back to its slab. True: there were some.
   bool Drain();
 
-  uint64_t cached_bytes();
-  uint64_t cached_count();
-  bool enabled() const { return budget_bytes_ != 0; }
+  // Free objects here: all of them, and those in magazines and outboxes only.
+  uint64_t cached_bytes() const;
+  uint64_t cached_count() const;
+  uint64_t magazine_bytes() const;
+  // Room for objects of a class in the magazines of all CPUs.
+  uint64_t capacity_count(SizeClass size_class) const;
+  // Cached objects by class, added to counts[kMaxClassCount].
+  void AddCached(uint64_t* counts) const;
+  CpuCacheMode mode() const { return regions_ == nullptr ? CpuCacheMode::kOff : regions_->mode(); }
+
+  // What the fast path needs of the caches; the rest of the view is not touched.
+  bool FillView(PercpuView* view, Error* error) const;
 
  private:
-  struct alignas(64) Shard {
-    Mutex mutex{LockRank::kCpuCache};
-    size_t cached_bytes HUGEPOOL_GUARDED_BY(mutex) = 0;
-    size_t cached_count HUGEPOOL_GUARDED_BY(mutex) = 0;
-    size_t victim HUGEPOOL_GUARDED_BY(mutex) = 0;  // the class from which the next overflow of the budget is taken
-    std::array<Magazine, kClassCount> magazines HUGEPOOL_GUARDED_BY(mutex);
-    std::vector<Outbox> outboxes HUGEPOOL_GUARDED_BY(mutex);  // by window
-  };
-  static constexpr size_t kVictimMaxCount = kMagazineMaxCount;
-  // Blocks on their way from a cache to the slabs, gathered under the lock and moved without it.
-  struct Batch {
-    // Room for the victims of a tight budget, then half a magazine or an outbox, then one object.
-    std::array<void*, kVictimMaxCount + kBatchMaxCount + 1> objects;
-    size_t count = 0;
-  };
-
   CpuCache(SlabSet& slabs, PlacementPolicy& placement, size_t budget_bytes)
       : slabs_(slabs), placement_(placement), budget_bytes_(budget_bytes) {}
 
-  Shard* ShardOf(int cpu) {
-    return static_cast<size_t>(cpu) < shards_.size() ? shards_[static_cast<size_t>(cpu)].get() : nullptr;
-  }
+  size_t BytesOf(SizeClass size_class) const { return slabs_.classes().ObjectBytes(size_class); }
+  uint64_t Bytes(const std::array<uint64_t, kMaxClassCount>& counts) const;
+  size_t BatchCount(SizeClass size_class) const;
+  int NodeOfCpu(int cpu) const;
+  bool IsHome(int cpu, size_t window) const;
   void* Refill(int cpu, SizeClass size_class);
-  size_t AllocateFromSlabs(size_t target, SizeClass size_class, void** objects, size_t count);
-  void Keep(Shard& shard, SizeClass size_class, void** objects, size_t count, Batch* overflow)
-      HUGEPOOL_REQUIRES(shard.mutex);
-  void TakeOutbox(Shard& shard, size_t window, Batch* batch) HUGEPOOL_REQUIRES(shard.mutex);
-  void TakeVictims(Shard& shard, size_t needed_bytes, Batch* batch) HUGEPOOL_REQUIRES(shard.mutex);
-  void Return(const Batch& batch);
+  size_t Fetch(int cpu, size_t target, SizeClass size_class, void** objects, size_t count);
+  size_t FetchFrom(size_t window, SizeClass size_class, void** objects, size_t count);
+  size_t FetchElsewhere(int cpu, size_t target, SizeClass size_class, void** objects, size_t count);
+  void OpenFor(int cpu, SizeClass size_class, size_t window);
+  void CloseSpill(int cpu, SizeClass size_class);
+  bool Grow(int cpu, size_t row, SizeClass size_class);
+  static int64_t TakeSpare(CpuRegions::Cpu& state, int64_t wanted_bytes);
+  int64_t Steal(int cpu, size_t row, size_t tag, int64_t needed_bytes);
+  void ReturnExcess(int cpu, size_t row, SizeClass size_class, const Magazine& magazine);
+  uint64_t AddressOf(size_t window) const;
+  void AddMagazines(uint64_t* counts) const;
+  void Return(SizeClass size_class, void* const* objects, size_t count);
+  void Surplus(SizeClass size_class, void* const* objects, size_t count);
 
   SlabSet& slabs_;
   PlacementPolicy& placement_;
   const size_t budget_bytes_;
-  std::vector<std::unique_ptr<Shard>> shards_;  // by CPU id
+  std::unique_ptr<CpuRegions> regions_;         // nullptr: off
+  std::vector<std::unique_ptr<Depot>> depots_;  // by window
 };
 
 }  // namespace hugepool::internal

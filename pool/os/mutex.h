@@ -28,9 +28,12 @@ namespace hugepool::internal {
 
 // The one lock order of the pool: from the caches down to the pages. No system call is made under any of them.
 enum class LockRank : uint8_t {
-  kCpuCache = 1,   // one shard of the per-CPU caches; two shards are never held together
-  kSlabBin = 2,    // the slabs of one node and class
-  kNodeArena = 3,  // the pages and runs of one node
+  kCpuCache = 1,    // one CPU's magazines, in locked mode; those of two CPUs are never held together
+  kDepot = 2,       // one class of a depot; two are never held together
+  kSlabBin = 3,     // the slabs of one node and class
+  kNodeArena = 4,   // the pages and runs of one node
+  kMetadata = 5,    // the list of metadata mappings
+  kClassTable = 6,  // the size classes that were added to a pool
 };
 
 class HUGEPOOL_CAPABILITY("mutex") Mutex {

@@ -1,9 +1,11 @@
 #include "os/os_memory.h"
 
 #include <fcntl.h>
+#include <linux/membarrier.h>
 #include <numaif.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +17,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+
+#include "hugepool/internal/percpu.h"
 
 // Debian 12's headers know the first; both are part of the kernel's ABI.
 #ifndef MADV_POPULATE_WRITE
@@ -127,6 +131,8 @@ int OsMemory::MapHugetlb(void* address, size_t bytes) {
 
 int OsMemory::Unmap(void* address, size_t bytes) { return ErrnoOf(munmap(address, bytes) != 0); }
 
+int OsMemory::AllowReading(void* address, size_t bytes) { return ErrnoOf(mprotect(address, bytes, PROT_READ) != 0); }
+
 int OsMemory::AllowAccess(void* address, size_t bytes) {
   return ErrnoOf(mprotect(address, bytes, PROT_READ | PROT_WRITE) != 0);
 }
@@ -194,6 +200,33 @@ int OsMemory::FreeHugePages(int node_id, uint64_t* count) {
   if (result != 0) return result;
   *count = std::strtoull(text, nullptr, 10);
   return 0;
+}
+
+int OsMemory::HasRseq() const {
+#if HUGEPOOL_PERCPU_INLINE
+  return __rseq_size == 0 ? ENOSYS : 0;
+#else
+  return ENOSYS;
+#endif
+}
+
+int OsMemory::RegisterRseqFence() {
+  return ErrnoOf(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0) != 0);
+}
+
+int OsMemory::FenceRseq() { return ErrnoOf(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0) != 0); }
+
+size_t OsMemory::CpuIdLimit() const {
+  constexpr size_t kLinuxLimit = 8192;
+  char text[256];
+  if (ReadSmallFile("/sys/devices/system/cpu/possible", text, sizeof text) != 0) return kLinuxLimit;
+  // "0-3" or "0,2-7": the last number.
+  size_t last = std::strlen(text);
+  while (last != 0 && (text[last - 1] < '0' || text[last - 1] > '9')) --last;
+  size_t first = last;
+  while (first != 0 && text[first - 1] >= '0' && text[first - 1] <= '9') --first;
+  if (first == last) return kLinuxLimit;
+  return std::min(kLinuxLimit, static_cast<size_t>(std::strtoul(text + first, nullptr, 10)) + 1);
 }
 
 int OsMemory::CurrentCpu() const { return sched_getcpu(); }

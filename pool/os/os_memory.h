@@ -27,7 +27,8 @@ class OsMemory {
   // Replaces a part of a reservation by one hugetlb mapping: MAP_FIXED, MAP_NORESERVE, private.
   virtual int MapHugetlb(void* address, size_t bytes);
   virtual int Unmap(void* address, size_t bytes);
-  // mprotect(PROT_READ | PROT_WRITE).
+  // mprotect(PROT_READ), and mprotect(PROT_READ | PROT_WRITE).
+  virtual int AllowReading(void* address, size_t bytes);
   virtual int AllowAccess(void* address, size_t bytes);
   // madvise with advice: MADV_DONTFORK, MADV_DONTDUMP, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_WIPEONFORK, MADV_COLLAPSE.
   virtual int Advise(void* address, size_t bytes, int advice);
@@ -51,6 +52,17 @@ class OsMemory {
   virtual int MachineAvailableBytes(uint64_t* bytes);
   // Free 2 MiB hugetlb pages of one node, from sysfs. Surplus pages are not counted.
   virtual int FreeHugePages(int node_id, uint64_t* count);
+
+  // 0 where glibc registered this process's threads for restartable sequences. ENOSYS: it did not (an old kernel or
+  // glibc, valgrind, glibc.pthread.rseq=0), or this code was built for ThreadSanitizer, which does not see through them.
+  virtual int HasRseq() const;
+  // membarrier(REGISTER_PRIVATE_EXPEDITED_RSEQ), once per process; then PRIVATE_EXPEDITED_RSEQ: when FenceRseq returns,
+  // every sequence that was running has ended or will start anew, and its stores are seen. ENOSYS before Linux 5.10.
+  virtual int RegisterRseqFence();
+  virtual int FenceRseq();
+  // One more than the largest CPU id that this kernel will ever have (/sys/devices/system/cpu/possible); 8,192, Linux's
+  // own limit, where that cannot be read.
+  virtual size_t CpuIdLimit() const;
 
   // The CPU that runs the caller. Cost: one read of the rseq area (glibc), or a vDSO call.
   virtual int CurrentCpu() const;

@@ -17,9 +17,14 @@
 #include <cstdint>
 
 #include "arena/address_map.h"
+#include "hugepool/internal/percpu.h"
 #include "hugepool/types.h"
 
 namespace hugepool::internal {
+
+// Tags 1 … kMaxClassCount are 1 + class; 253 is kept for slabs that are drained.
+inline constexpr size_t kMaxClassCount = 252;
+static_assert(kMaxClassCount + 1 < kFirstRunTag);
 
 enum class SizeClass : uint8_t {};
 constexpr size_t ToSize(SizeClass size_class) { return static_cast<size_t>(size_class); }
@@ -28,19 +33,23 @@ constexpr SlotTag TagOf(SizeClass size_class) { return static_cast<SlotTag>(ToSi
 constexpr SizeClass ClassOfTag(SlotTag tag) { return ToSizeClass(tag - size_t{1}); }
 
 inline constexpr size_t kMaxSlabBytes = size_t{256} << 10;
-inline constexpr size_t kMaxTableBytes = size_t{32} << 10;
 inline constexpr size_t kMaxObjectsPerSlab = kSlotBytes / kMinAlignmentBytes;
+// A slab holds at least so many where one huge page does: what taking and giving back a slab costs is shared by them.
+inline constexpr size_t kMinObjectsPerSlab = 16;
 
 struct SizeClassInfo {
   uint32_t object_bytes = 0;
   uint16_t object_count = 0;  // per slab
-  uint8_t slab_order = 0;     // a slab is 2^slab_order slots
+  uint8_t slab_order = 0;     // a slab is 2^slab_order slots, aligned to itself
   uint64_t reciprocal = 0;  // offset × reciprocal >> kReciprocalShift = offset / object_bytes for offsets below 2 MiB
 
   static constexpr unsigned kReciprocalShift = 44;
   constexpr size_t slot_count() const { return size_t{1} << slab_order; }
   constexpr size_t IndexOf(size_t offset) const { return offset * reciprocal >> kReciprocalShift; }
 };
+
+inline constexpr size_t kMaxSlabOrder = 5;  // one huge page
+static_assert(kSlotsPerHugePage == size_t{1} << kMaxSlabOrder);
 
 namespace size_class_detail {
 
@@ -50,7 +59,7 @@ inline constexpr auto kDivisors =
 static_assert(kHugePageBytes / kDivisors.back() == kMaxSlabBytes);
 inline constexpr size_t kTableCount = 8 + 3 * 8 + 5 * 16;  // classes to 32 KiB
 inline constexpr size_t kCount = kTableCount + kDivisors.size();
-static_assert(kCount < kFirstRunTag, "a tag byte holds 1 + class");
+static_assert(kCount <= kMaxClassCount);
 
 constexpr size_t DivisorBytes(size_t divisor) { return kHugePageBytes / divisor / kCacheLineBytes * kCacheLineBytes; }
 
@@ -63,15 +72,16 @@ constexpr SizeClassInfo MakeInfo(size_t object_bytes, size_t order) {
   return info;
 }
 
-// The shortest slab whose tail wastes at most 1/waste_limit of it, else the one whose tail wastes least.
-constexpr SizeClassInfo MakeInfoWithin(size_t object_bytes, size_t waste_limit) {
-  size_t best_order = 0;
+// The shortest slab of at least min_count objects whose tail wastes at most 1/waste_limit of it, else the one whose tail
+// wastes least.
+constexpr SizeClassInfo MakeInfoWithin(size_t object_bytes, size_t waste_limit, size_t min_count) {
+  size_t best_order = kMaxSlabOrder;
   size_t best_waste_per_2mib = kHugePageBytes;
-  for (size_t order = 0; order <= 5; ++order) {
+  for (size_t order = 0; order <= kMaxSlabOrder; ++order) {
     const size_t slab_bytes = kSlotBytes << order;
     const size_t count = std::min(slab_bytes / object_bytes, kMaxObjectsPerSlab);
-    if (count == 0) continue;
-    const size_t waste_per_2mib = (slab_bytes - count * object_bytes) << (5 - order);
+    if (count < min_count && order != kMaxSlabOrder) continue;
+    const size_t waste_per_2mib = (slab_bytes - count * object_bytes) << (kMaxSlabOrder - order);
     if (waste_per_2mib < best_waste_per_2mib) {
       best_waste_per_2mib = waste_per_2mib;
       best_order = order;
@@ -81,31 +91,55 @@ constexpr SizeClassInfo MakeInfoWithin(size_t object_bytes, size_t waste_limit) 
   return MakeInfo(object_bytes, best_order);
 }
 
-constexpr std::array<SizeClassInfo, kCount> MakeClasses(size_t waste_limit) {
-  std::array<SizeClassInfo, kCount> classes{};
+// A whole huge page, or as much of it as the occupancy bits of a slab reach.
+constexpr SizeClassInfo MakeLongInfo(size_t object_bytes) {
+  size_t order = kMaxSlabOrder;
+  while (order != 0 && (kSlotBytes << order) / object_bytes > kMaxObjectsPerSlab) --order;
+  return MakeInfo(object_bytes, order);
+}
+
+}  // namespace size_class_detail
+
+// How long a slab is. A bin begins with a few short ones, so that a class of which little is used holds little; where it
+// holds much, the fewer long ones make for fewer books to look into.
+enum class SlabKind : uint8_t { kShort, kNormal, kLong };
+inline constexpr size_t kSlabKindCount = 3;
+
+// One class, by SlabKind.
+using SizeClassInfos = std::array<SizeClassInfo, kSlabKindCount>;
+
+constexpr SizeClassInfos MakeInfos(size_t object_bytes) {
+  using namespace size_class_detail;
+  return {MakeInfoWithin(object_bytes, 8, 1), MakeInfoWithin(object_bytes, 256, kMinObjectsPerSlab),
+          MakeLongInfo(object_bytes)};
+}
+
+namespace size_class_detail {
+
+constexpr std::array<SizeClassInfos, kCount> MakeClasses() {
+  std::array<SizeClassInfos, kCount> classes{};
   size_t next = 0;
-  for (size_t bytes = 16; bytes <= 128; bytes += 16) classes[next++] = MakeInfoWithin(bytes, waste_limit);
+  for (size_t bytes = 16; bytes <= 128; bytes += 16) classes[next++] = MakeInfos(bytes);
   for (size_t octave = 128; octave < 1024; octave *= 2) {
-    for (size_t step = 1; step <= 8; ++step) classes[next++] = MakeInfoWithin(octave + octave / 8 * step, waste_limit);
+    for (size_t step = 1; step <= 8; ++step) classes[next++] = MakeInfos(octave + octave / 8 * step);
   }
   for (size_t octave = 1024; octave < kMaxTableBytes; octave *= 2) {
-    for (size_t step = 1; step <= 16; ++step)
-      classes[next++] = MakeInfoWithin(octave + octave / 16 * step, waste_limit);
+    for (size_t step = 1; step <= 16; ++step) classes[next++] = MakeInfos(octave + octave / 16 * step);
   }
-  for (const size_t divisor : kDivisors) classes[next++] = MakeInfoWithin(DivisorBytes(divisor), waste_limit);
+  for (const size_t divisor : kDivisors) classes[next++] = MakeInfos(DivisorBytes(divisor));
   return classes;
 }
 
 }  // namespace size_class_detail
 
+// The classes that every pool has; ids from here to kMaxClassCount are those that were added to a pool (ClassTable).
 inline constexpr size_t kClassCount = size_class_detail::kCount;
-inline constexpr std::array<SizeClassInfo, kClassCount> kSizeClasses = size_class_detail::MakeClasses(256);
-// The same classes on the slabs that a bin starts with: few objects, so that a class of which little is used holds
-// little.
-inline constexpr std::array<SizeClassInfo, kClassCount> kShortSlabClasses = size_class_detail::MakeClasses(8);
+inline constexpr std::array<SizeClassInfos, kClassCount> kSizeClasses = size_class_detail::MakeClasses();
 
-constexpr const SizeClassInfo& InfoOf(SizeClass size_class) { return kSizeClasses[ToSize(size_class)]; }
-constexpr const SizeClassInfo& ShortSlabInfoOf(SizeClass size_class) { return kShortSlabClasses[ToSize(size_class)]; }
+constexpr const SizeClassInfo& InfoOf(SizeClass size_class, SlabKind kind = SlabKind::kNormal) {
+  return kSizeClasses[ToSize(size_class)][static_cast<size_t>(kind)];
+}
+constexpr size_t ObjectBytes(SizeClass size_class) { return InfoOf(size_class).object_bytes; }
 
 namespace size_class_detail {
 
@@ -115,13 +149,12 @@ constexpr auto MakeTable() {
   std::array<uint8_t, kMaxBytes / kUnit + 1> table{};
   size_t size_class = 0;
   for (size_t i = 0; i < table.size(); ++i) {
-    while (kSizeClasses[size_class].object_bytes < i * kUnit) ++size_class;
+    while (ObjectBytes(ToSizeClass(size_class)) < i * kUnit) ++size_class;
     table[i] = static_cast<uint8_t>(size_class);
   }
   return table;
 }
-inline constexpr auto kSmallTable = MakeTable<16, 1024>();
-inline constexpr auto kMediumTable = MakeTable<64, kMaxTableBytes>();
+inline constexpr auto kSmallTable = MakeTable<kTableStepBytes, kMaxTableBytes>();
 inline constexpr auto kLargeTable = MakeTable<4096, kMaxSlabBytes>();
 
 }  // namespace size_class_detail
@@ -129,11 +162,10 @@ inline constexpr auto kLargeTable = MakeTable<4096, kMaxSlabBytes>();
 // The smallest class of at least `bytes`; bytes from 1 to kMaxSlabBytes.
 constexpr SizeClass ClassFor(size_t bytes) {
   using namespace size_class_detail;
-  if (bytes <= 1024) return ToSizeClass(kSmallTable[(bytes + 15) / 16]);
-  if (bytes <= kMaxTableBytes) return ToSizeClass(kMediumTable[(bytes + 63) / 64]);
+  if (bytes <= kMaxTableBytes) return ToSizeClass(kSmallTable[(bytes + kTableStepBytes - 1) / kTableStepBytes]);
   // The table knows the class of the size rounded down to 4 KiB; the next ones are at most a few steps away.
   size_t size_class = kLargeTable[bytes / 4096];
-  while (kSizeClasses[size_class].object_bytes < bytes) ++size_class;
+  while (ObjectBytes(ToSizeClass(size_class)) < bytes) ++size_class;
   return ToSizeClass(size_class);
 }
 

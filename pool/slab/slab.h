@@ -32,8 +32,7 @@ struct alignas(64) Slab {
   uint16_t used_count = 0;
   bool live = false;  // the slot is the first of a slab
   bool listed = false;
-  bool short_run = false;      // one of the bin's first few slabs, cut by ShortSlabInfoOf
-  uint8_t slots_to_first = 0;  // from the first slot of the slab that covers this one
+  SlabKind kind = SlabKind::kShort;
   uint64_t summary = 0;
   std::array<uint64_t, kInlineWords> inline_words{};
 

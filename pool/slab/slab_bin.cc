@@ -1,17 +1,40 @@
 #include "slab/slab_bin.h"
 
+#include <algorithm>
+#include <array>
+
 #include "os/report.h"
 
 namespace hugepool::internal {
 namespace {
 
-// A bin with fewer slabs than this takes short ones.
+// A bin with fewer slabs than this takes short ones, one with this many bytes whole pages.
 constexpr size_t kShortSlabCount = 4;
+constexpr size_t kLongSlabsFromBytes = size_t{64} << 20;
+// Slabs without used objects that a bin keeps: one, and one more for so many slabs, up to a page.
+constexpr size_t kSlabsPerKeptOne = 16;
+// Objects whose books are fetched ahead before the first is put back.
+constexpr size_t kAheadCount = 64;
 
 }  // namespace
 
-SlabBin::SlabBin(const Window& window, SizeClass size_class)
-    : window_(window), size_class_(size_class), info_(InfoOf(size_class)), short_info_(ShortSlabInfoOf(size_class)) {}
+SlabBin::SlabBin(const Window& window, SizeClass size_class, const SizeClassInfos& infos)
+    : window_(window), size_class_(size_class), infos_(infos) {}
+
+SlabKind SlabBin::NextKind() const {
+  if (slab_count_ < kShortSlabCount) return SlabKind::kShort;
+  return slot_count_ * kSlotBytes < kLongSlabsFromBytes ? SlabKind::kNormal : SlabKind::kLong;
+}
+
+size_t SlabBin::KeptEmptyCount() const {
+  const size_t of_a_page = kSlotsPerHugePage / InfoOfKind(SlabKind::kNormal).slot_count();
+  return std::clamp<size_t>(slab_count_ / kSlabsPerKeptOne, 1, of_a_page);
+}
+
+uint32_t SlabBin::FirstSlotOf(const void* object) const {
+  const size_t slot = window_.arenas->map().SlotOf(object) - window_.number * window_.arenas->slots_per_window();
+  return static_cast<uint32_t>(slot - window_.slots_to_first[slot]);
+}
 
 char* SlabBin::AddressOf(uint32_t slot) const {
   return window_.arenas->WindowAddress(window_.number) + (size_t{slot} << kSlotShift);
@@ -64,38 +87,43 @@ size_t SlabBin::TakeListed(void** objects, size_t count) {
   return taken;
 }
 
-void SlabBin::AddSlab(void* run, bool short_run) {
+void SlabBin::AddSlab(void* run, SlabKind kind) {
   const size_t slot = window_.arenas->map().SlotOf(run) - window_.number * window_.arenas->slots_per_window();
   const uint32_t index = static_cast<uint32_t>(slot);
   Slab& slab = window_.slabs[index];
-  slab.short_run = short_run;
+  slab.kind = kind;
   const SizeClassInfo& info = InfoOfSlab(slab);
   slab.Reset(window_.rows[index], info);
-  for (size_t i = 0; i < info.slot_count(); ++i) (&slab)[i].slots_to_first = static_cast<uint8_t>(i);
+  for (size_t i = 0; i < info.slot_count(); ++i) window_.slots_to_first[index + i] = static_cast<uint8_t>(i);
   ++slab_count_;
+  slot_count_ += info.slot_count();
   Link(index);
 }
 
 size_t SlabBin::Allocate(void** objects, size_t count) {
-  bool short_run = false;
+  SlabKind kind;
   {
     MutexLock lock(mutex_);
     const size_t taken = TakeListed(objects, count);
     if (taken != 0) return taken;
-    short_run = slab_count_ < kShortSlabCount;
+    kind = NextKind();
   }
-  const size_t slot_count = (short_run ? short_info_ : info_).slot_count();
-  void* const run = window_.arenas->AllocateSlab(window_.number, slot_count, TagOf(size_class_));
+  const auto allocate = [&] {
+    return window_.arenas->AllocateSlab(window_.number, InfoOfKind(kind).slot_count(), TagOf(size_class_));
+  };
+  void* run = allocate();
+  // A whole page may be too much to ask of a node that is nearly full.
+  while (run == nullptr && kind != SlabKind::kShort) {
+    kind = static_cast<SlabKind>(static_cast<size_t>(kind) - 1);
+    run = allocate();
+  }
   MutexLock lock(mutex_);
-  if (run != nullptr) AddSlab(run, short_run);
+  if (run != nullptr) AddSlab(run, kind);
   // Without a run, another thread may have freed something meanwhile.
   return TakeListed(objects, count);
 }
 
-void SlabBin::Put(void* object) {
-  const AddressMap& map = window_.arenas->map();
-  const size_t slot = map.SlotOf(object) - window_.number * window_.arenas->slots_per_window();
-  const uint32_t first = static_cast<uint32_t>(slot - window_.slabs[slot].slots_to_first);
+void SlabBin::Put(void* object, uint32_t first) {
   const size_t offset = static_cast<size_t>(static_cast<char*>(object) - AddressOf(first));
   Slab& slab = window_.slabs[first];
   const SizeClassInfo& info = InfoOfSlab(slab);
@@ -123,20 +151,29 @@ uint32_t SlabBin::TakeEmptySlab(size_t keep) {
   Unlink(slot);
   window_.slabs[slot].live = false;
   --slab_count_;
+  slot_count_ -= InfoOfSlab(window_.slabs[slot]).slot_count();
   return slot;
 }
 
 void SlabBin::Free(void* const* objects, size_t count) {
   uint32_t empty = kNoSlab;
+  std::array<uint32_t, kAheadCount> firsts;
   {
     MutexLock lock(mutex_);
-    for (size_t i = 0; i < count; ++i) Put(objects[i]);
-    empty = TakeEmptySlab(1);
+    for (size_t begin = 0; begin < count; begin += kAheadCount) {
+      const size_t here = std::min(kAheadCount, count - begin);
+      for (size_t i = 0; i < here; ++i) {
+        firsts[i] = FirstSlotOf(objects[begin + i]);
+        __builtin_prefetch(&window_.slabs[firsts[i]], 1);
+      }
+      for (size_t i = 0; i < here; ++i) Put(objects[begin + i], firsts[i]);
+    }
+    empty = TakeEmptySlab(KeptEmptyCount());
   }
   while (empty != kNoSlab) {
     GiveBack(empty);
     MutexLock lock(mutex_);
-    empty = TakeEmptySlab(1);
+    empty = TakeEmptySlab(KeptEmptyCount());
   }
 }
 
@@ -159,18 +196,29 @@ size_t SlabBin::used_count() {
   return used_count_;
 }
 
+size_t SlabBin::slab_bytes() {
+  MutexLock lock(mutex_);
+  return slot_count_ * kSlotBytes;
+}
+
+size_t SlabBin::slab_count() {
+  MutexLock lock(mutex_);
+  return slab_count_;
+}
+
 bool SlabBin::Check(size_t* slot_count, std::string* why) {
   MutexLock lock(mutex_);
   const AddressMap& map = window_.arenas->map();
   const size_t first_slot = window_.number * window_.arenas->slots_per_window();
   const auto fail = [&](uint32_t slot, const char* what) {
-    *why = "class of " + std::to_string(info_.object_bytes) + " bytes, node " +
+    *why = "class of " + std::to_string(InfoOfKind(SlabKind::kNormal).object_bytes) + " bytes, node " +
            std::to_string(window_.arenas->NodeIdOf(window_.number)) + ", slab at slot " + std::to_string(slot) + ": " +
            what;
     return false;
   };
   size_t used_count = 0;
   size_t slab_count = 0;
+  const size_t slot_count_before = *slot_count;
   size_t empty_count = 0;
   size_t listed_count = 0;
   for (uint32_t slot = 0; slot < window_.arenas->slots_per_window(); ++slot) {
@@ -194,6 +242,7 @@ bool SlabBin::Check(size_t* slot_count, std::string* why) {
   }
   if (used_count != used_count_) return fail(0, "used objects do not add up");
   if (slab_count != slab_count_) return fail(0, "slabs do not add up");
+  if (*slot_count - slot_count_before != slot_count_) return fail(0, "slots do not add up");
   if (empty_count != empty_slab_count_) return fail(0, "empty slabs do not add up");
   if (in_list != listed_count) return fail(0, "the lists and the listed slabs differ");
   return true;

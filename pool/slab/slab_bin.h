@@ -1,8 +1,8 @@
 // SlabBin: the slabs of one node and one size class.
 //
 // Shape      two lists: slabs with used and free objects, and slabs without used ones; full slabs stand in neither.
-//            At most one slab without used objects is kept, the others are given back to the arena. The first few
-//            slabs are short.
+//            A few slabs without used objects are kept, the others are given back to the arena. The first few slabs are
+//            short, and those of a bin that holds much are whole huge pages.
 // Units      objects; slots of the window
 // Owner      the SlabSet
 // Threads    any; guarded by mutex_ (rank kSlabBin), which is dropped before the arena is asked
@@ -31,9 +31,11 @@ class SlabBin {
     size_t number = 0;
     Slab* slabs = nullptr;
     ExternalRow* rows = nullptr;
+    uint8_t* slots_to_first = nullptr;  // from the first slot of the slab that covers this one
   };
 
-  SlabBin(const Window& window, SizeClass size_class);
+  // infos: of the class, outliving the bin.
+  SlabBin(const Window& window, SizeClass size_class, const SizeClassInfos& infos);
 
   // Up to `count` objects into `objects`; fewer when slabs and arena are exhausted, after at most one new slab.
   size_t Allocate(void** objects, size_t count) HUGEPOOL_EXCLUDES(mutex_);
@@ -43,12 +45,14 @@ class SlabBin {
   bool ReleaseEmpty() HUGEPOOL_EXCLUDES(mutex_);
 
   size_t used_count() HUGEPOOL_EXCLUDES(mutex_);
+  size_t slab_bytes() HUGEPOOL_EXCLUDES(mutex_);
+  size_t slab_count() HUGEPOOL_EXCLUDES(mutex_);
   // Adds the slots of its slabs to *slot_count.
   bool Check(size_t* slot_count, std::string* why) HUGEPOOL_EXCLUDES(mutex_);
 
  private:
   size_t TakeListed(void** objects, size_t count) HUGEPOOL_REQUIRES(mutex_);
-  void Put(void* object) HUGEPOOL_REQUIRES(mutex_);
+  void Put(void* object, uint32_t first) HUGEPOOL_REQUIRES(mutex_);
   uint32_t& HeadFor(const Slab& slab) HUGEPOOL_REQUIRES(mutex_);
   // Both before and after its used_count changes a slab stands in the list that HeadFor names, or, when full, in none.
   void Link(uint32_t slot) HUGEPOOL_REQUIRES(mutex_);
@@ -56,19 +60,23 @@ class SlabBin {
   // A slab without used objects, out of the books; kNoSlab when there are no more than `keep`.
   uint32_t TakeEmptySlab(size_t keep) HUGEPOOL_REQUIRES(mutex_);
   char* AddressOf(uint32_t slot) const;
-  const SizeClassInfo& InfoOfSlab(const Slab& slab) const { return slab.short_run ? short_info_ : info_; }
-  void AddSlab(void* run, bool short_run) HUGEPOOL_REQUIRES(mutex_);
+  const SizeClassInfo& InfoOfKind(SlabKind kind) const { return infos_[static_cast<size_t>(kind)]; }
+  const SizeClassInfo& InfoOfSlab(const Slab& slab) const { return InfoOfKind(slab.kind); }
+  SlabKind NextKind() const HUGEPOOL_REQUIRES(mutex_);
+  size_t KeptEmptyCount() const HUGEPOOL_REQUIRES(mutex_);
+  uint32_t FirstSlotOf(const void* object) const;
+  void AddSlab(void* run, SlabKind kind) HUGEPOOL_REQUIRES(mutex_);
   void GiveBack(uint32_t slot);
 
   const Window window_;
   const SizeClass size_class_;
-  const SizeClassInfo& info_;
-  const SizeClassInfo& short_info_;
+  const SizeClassInfos& infos_;
   Mutex mutex_{LockRank::kSlabBin};
   uint32_t partial_head_ HUGEPOOL_GUARDED_BY(mutex_) = kNoSlab;
   uint32_t empty_head_ HUGEPOOL_GUARDED_BY(mutex_) = kNoSlab;
   size_t used_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
   size_t slab_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
+  size_t slot_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;  // of all its slabs
   size_t empty_slab_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
 };
 

@@ -10,7 +10,11 @@ std::unique_ptr<SlabSet> SlabSet::Create(ArenaSet& arenas, MetadataMemory& metad
     if (shared.slabs == nullptr) return nullptr;
     shared.rows = metadata.MapArray<ExternalRow>(arenas.slots_per_window(), arenas.NodeIdOf(window), error);
     if (shared.rows == nullptr) return nullptr;
-    for (size_t i = 0; i < kClassCount; ++i) set->bins_.push_back(std::make_unique<SlabBin>(shared, ToSizeClass(i)));
+    shared.slots_to_first = metadata.MapArray<uint8_t>(arenas.slots_per_window(), arenas.NodeIdOf(window), error);
+    if (shared.slots_to_first == nullptr) return nullptr;
+    for (size_t i = 0; i < kMaxClassCount; ++i) {
+      set->bins_.push_back(std::make_unique<SlabBin>(shared, ToSizeClass(i), set->classes_.infos(ToSizeClass(i))));
+    }
   }
   return set;
 }
@@ -25,7 +29,7 @@ void SlabSet::AddUsed(uint64_t* bytes, uint64_t* count) {
   for (size_t i = 0; i < bins_.size(); ++i) {
     const size_t used_count = bins_[i]->used_count();
     *count += used_count;
-    *bytes += used_count * kSizeClasses[i % kClassCount].object_bytes;
+    if (used_count != 0) *bytes += used_count * classes_.ObjectBytes(ToSizeClass(i % kMaxClassCount));
   }
 }
 

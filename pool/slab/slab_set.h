@@ -1,6 +1,6 @@
 // SlabSet: the bins of all nodes and classes, and the way from an address to its bin.
 //
-// Shape      window_count × kClassCount bins; per window one Slab header and one external row per slot
+// Shape      window_count × kMaxClassCount bins; per window one Slab header and one external row per slot
 // Owner      the PoolCore
 // Threads    any; the bins guard themselves
 // Errors     Create fills an Error; a pointer that is no live block ends the process
@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "arena/arena_set.h"
+#include "slab/class_table.h"
 #include "slab/slab_bin.h"
 
 namespace hugepool::internal {
@@ -24,12 +25,13 @@ class SlabSet {
  public:
   static std::unique_ptr<SlabSet> Create(ArenaSet& arenas, MetadataMemory& metadata, Error* error);
 
-  SlabBin& bin(size_t window, SizeClass size_class) { return *bins_[window * kClassCount + ToSize(size_class)]; }
+  SlabBin& bin(size_t window, SizeClass size_class) { return *bins_[window * kMaxClassCount + ToSize(size_class)]; }
   ArenaSet& arenas() { return arenas_; }
+  ClassTable& classes() { return classes_; }
 
   // Gives every empty slab back to the arenas.
   bool ReleaseEmpty();
-  // Bytes and objects that left the slabs: in users' hands or in the caches above.
+  // Bytes and objects that left the slabs: in users' hands or in the caches above. Bins without a slab are not asked.
   void AddUsed(uint64_t* bytes, uint64_t* count);
   bool Check(std::string* why);
 
@@ -37,6 +39,7 @@ class SlabSet {
   explicit SlabSet(ArenaSet& arenas) : arenas_(arenas) {}
 
   ArenaSet& arenas_;
+  ClassTable classes_;
   std::vector<std::unique_ptr<SlabBin>> bins_;
 };
 

@@ -45,7 +45,8 @@ class PoolBlocks : public ::testing::Test {
 TEST_F(PoolBlocks, EveryClassBoundaryGetsEnoughAndAligned) {
   Pool& pool = Make(256 * kMiB);
   std::vector<size_t> sizes{0, 1, 15, 16, 17, 1023, 1024, 1025};
-  for (const internal::SizeClassInfo& info : internal::kSizeClasses) {
+  for (const internal::SizeClassInfos& infos : internal::kSizeClasses) {
+    const internal::SizeClassInfo& info = infos[static_cast<size_t>(internal::SlabKind::kNormal)];
     for (const size_t bytes : {info.object_bytes - 1, info.object_bytes, info.object_bytes + 1}) sizes.push_back(bytes);
   }
   for (size_t mib = 1; mib <= 9; ++mib) {
@@ -164,8 +165,8 @@ TEST_F(PoolBlocks, AThreadThatOnlyFreesStrandsAtMostTheBudget) {
     SimulatedOs::SetCpu(3);
     for (void* block : blocks) pool.Deallocate(block);
   }).join();
-  // The freeing CPU's budget, and what the allocating one fetched ahead.
-  EXPECT_LE(pool.Stats().cached_bytes, 2 * kBudgetBytes);
+  // The freeing CPU's budget, that of the node's depot, and what the allocating CPU fetched ahead.
+  EXPECT_LE(pool.Stats().cached_bytes, 3 * kBudgetBytes);
   EXPECT_EQ(pool.Stats().allocated_bytes, 0u);
 }
 
@@ -177,7 +178,7 @@ TEST_F(PoolBlocks, ThreadsThatOnlyAllocateAndExitStrandAtMostTheBudget) {
       SimulatedOs::SetCpu(i % 4);
       for (size_t bytes = 16; bytes < 100'000; bytes += bytes / 3) (void)pool.Allocate(bytes);
     }).join();
-    ASSERT_LE(pool.Stats().cached_bytes, 4 * kBudgetBytes);
+    ASSERT_LE(pool.Stats().cached_bytes, (4 + 1) * kBudgetBytes);
   }
 }
 

@@ -27,8 +27,10 @@ class PoolPlacement : public ::testing::Test {
     EXPECT_THAT(os_.complaints(), IsEmpty());
   }
 
-  Pool& Make(Placement placement, size_t capacity_bytes = 256 * kMiB, HugePages huge_pages = HugePages::kPreferred) {
+  Pool& Make(Placement placement, size_t capacity_bytes = 256 * kMiB, HugePages huge_pages = HugePages::kPreferred,
+             CpuCacheMode cpu_cache = CpuCacheMode::kAuto) {
     PoolOptions options;
+    options.cpu_cache = cpu_cache;
     options.capacity_bytes = capacity_bytes;
     options.placement = placement;
     options.huge_pages = huge_pages;
@@ -118,8 +120,8 @@ TEST_F(PoolPlacement, StrictHoldsEvenWhereBindingIsRefused) {
 }
 
 TEST_F(PoolPlacement, LocalDepartsToTheNearestNodeAndCounts) {
-  // From node 1 the order is 1, 0 (21), 7 (21), 4 (31).
-  Pool& pool = Make(Placement::Local());
+  // From node 1 the order is 1, 0 (21), 7 (21), 4 (31). Without caches a departure is one block, handed out.
+  Pool& pool = Make(Placement::Local(), 256 * kMiB, HugePages::kPreferred, CpuCacheMode::kOff);
   SimulatedOs::SetCpu(3);
   uint64_t departures = 0;
   uint64_t departed_bytes = 0;
@@ -162,8 +164,43 @@ TEST_F(PoolPlacement, LocalDepartsToTheNearestNodeAndCounts) {
   EXPECT_EQ(pool.Allocate(9 * kMiB), nullptr) << "every node is exhausted";
 }
 
-TEST_F(PoolPlacement, LocalComesHomeWhenThereIsRoomAgain) {
+// With caches a batch departs at once; every block of it is counted, once, and so no block is elsewhere uncounted.
+TEST_F(PoolPlacement, ABatchThatDepartsIsCountedBlockByBlock) {
   Pool& pool = Make(Placement::Local());
+  SimulatedOs::SetCpu(2);
+  Exhaust(1);
+  std::vector<void*> blocks;
+  for (size_t i = 0; i < 500; ++i) {
+    blocks.push_back(pool.Allocate(1000));
+    ASSERT_EQ(NodeOf(blocks.back()), 0);
+    const PoolStats stats = pool.Stats();
+    const NodeStats node = StatsOf(stats, 1);
+    ASSERT_EQ(node.departed_bytes, node.departure_count * pool.UsableSize(blocks.back()));
+    ASSERT_EQ(node.departed_bytes, stats.allocated_bytes + stats.cached_bytes);
+  }
+  for (void* block : blocks) pool.Deallocate(block);
+}
+
+TEST_F(PoolPlacement, LocalComesHomeWhenThereIsRoomAgainAndTheBatchIsUsedUp) {
+  Pool& pool = Make(Placement::Local());
+  SimulatedOs::SetCpu(2);
+  Exhaust(1);
+  void* const away = pool.Allocate(1000);
+  EXPECT_EQ(NodeOf(away), 0);
+  os_.SetFreeHugePages(1, 10);
+  os_.AdvanceNs(10'000'000);
+  std::vector<void*> blocks;
+  while (blocks.size() < 300 && (blocks.empty() || NodeOf(blocks.back()) != 1)) blocks.push_back(pool.Allocate(1000));
+  EXPECT_EQ(NodeOf(blocks.back()), 1);
+  EXPECT_LE(blocks.size(), 65u) << "more than a batch";
+  // A block of home that comes back closes the spill: what departed goes to its own node.
+  pool.Deallocate(blocks.back());
+  pool.Deallocate(away);
+  for (int i = 0; i < 300; ++i) EXPECT_EQ(NodeOf(pool.Allocate(1000)), 1) << "a departed block was kept at home";
+}
+
+TEST_F(PoolPlacement, LocalComesHomeWhenThereIsRoomAgain) {
+  Pool& pool = Make(Placement::Local(), 256 * kMiB, HugePages::kPreferred, CpuCacheMode::kOff);
   SimulatedOs::SetCpu(2);
   Exhaust(1);
   void* const away = pool.Allocate(1000);

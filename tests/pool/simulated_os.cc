@@ -30,6 +30,7 @@ const char* ToString(Call call) {
                                                           "MapHugetlb",
                                                           "Unmap",
                                                           "AllowAccess",
+                                                          "AllowReading",
                                                           "Advise",
                                                           "BindTo",
                                                           "PreferNode",
@@ -130,6 +131,13 @@ int SimulatedOs::AllowAccess(void* address, size_t bytes) {
   if (const int refused = Count(Call::kAllowAccess)) return refused;
   if (!IsMapped(AddressOf(address), bytes)) Complain("access allowed outside of a mapping");
   return OsMemory::AllowAccess(address, bytes);
+}
+
+int SimulatedOs::AllowReading(void* address, size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  if (const int refused = Count(Call::kAllowReading)) return refused;
+  if (!IsMapped(AddressOf(address), bytes)) Complain("access allowed outside of a mapping");
+  return OsMemory::AllowReading(address, bytes);
 }
 
 int SimulatedOs::Advise(void* address, size_t bytes, int advice) {
@@ -313,6 +321,8 @@ int SimulatedOs::FreeHugePages(int node_id, uint64_t* count) {
   return 0;
 }
 
+int SimulatedOs::HasRseq() const { return ENOSYS; }
+size_t SimulatedOs::CpuIdLimit() const { return 64; }
 int SimulatedOs::CurrentCpu() const { return current_cpu; }
 void SimulatedOs::SetCpu(int cpu) { current_cpu = cpu; }
 

@@ -31,6 +31,7 @@ enum class Call : uint8_t {
   kMapHugetlb,
   kUnmap,
   kAllowAccess,
+  kAllowReading,
   kAdvise,
   kBindTo,
   kPreferNode,
@@ -41,7 +42,7 @@ enum class Call : uint8_t {
   kMachineAvailableBytes,
   kFreeHugePages,
 };
-inline constexpr size_t kCallCount = 14;
+inline constexpr size_t kCallCount = 15;
 const char* ToString(Call call);
 std::vector<Call> AllCalls();
 
@@ -62,6 +63,7 @@ class SimulatedOs : public internal::OsMemory {
   int MapHugetlb(void* address, size_t bytes) override;
   int Unmap(void* address, size_t bytes) override;
   int AllowAccess(void* address, size_t bytes) override;
+  int AllowReading(void* address, size_t bytes) override;
   int Advise(void* address, size_t bytes, int advice) override;
   int BindTo(void* address, size_t bytes, int node_id) override;
   int PreferNode(void* address, size_t bytes, int node_id) override;
@@ -71,6 +73,9 @@ class SimulatedOs : public internal::OsMemory {
   int NodeAvailableBytes(int node_id, uint64_t* bytes) override;
   int MachineAvailableBytes(uint64_t* bytes) override;
   int FreeHugePages(int node_id, uint64_t* count) override;
+  // A CPU that is set per thread is no place for restartable sequences.
+  int HasRseq() const override;
+  size_t CpuIdLimit() const override;
   int CurrentCpu() const override;
   uint64_t NowNs() const override;
   void SleepNs(uint64_t duration_ns) override;

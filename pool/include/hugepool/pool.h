@@ -13,12 +13,14 @@
 #define HUGEPOOL_POOL_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "hugepool/error.h"
 #include "hugepool/export.h"
+#include "hugepool/internal/percpu.h"
 #include "hugepool/pool_options.h"
 #include "hugepool/pool_stats.h"
 
@@ -45,15 +47,56 @@ class HUGEPOOL_EXPORT Pool {
 
   // A block of at least max(bytes, 1), at most capacity_bytes; nullptr when that is refused (capacity, a strict
   // placement, huge_pages = required, or the machine is out of memory). Contents are not defined.
-  // Cost: one cache pop; a batch from a slab on a miss; 0.2–5 ms when a page must be populated.
-  void* Allocate(size_t bytes) noexcept;
-  // alignment_bytes: a power of two, 1 to 4,096; anything else returns nullptr.
+  // Cost: 20 instructions, inlined, while this CPU's cache has one; a batch from a depot or a slab on a miss; 0.2–5 ms
+  // when a page must be populated. From 32 KiB on a call.
+  void* Allocate(size_t bytes) noexcept {
+    if (bytes <= internal::kMaxTableBytes) [[likely]] {
+      internal::Magazine* const magazine = internal::MagazineAt(view_.magazines, size_t{LinesFor(bytes)} * 64);
+      void* const block = internal::PercpuPop(magazine);
+      if (block != nullptr) [[likely]]
+        return block;
+    }
+    return AllocateSlow(bytes);
+  }
+  // alignment_bytes: a power of two, 1 to 4,096; anything else returns nullptr. A call.
   void* Allocate(size_t bytes, size_t alignment_bytes) noexcept;
 
-  // nullptr is allowed. The second form takes the size (or any size up to UsableSize) that was asked for, and checks
-  // it.
-  void Deallocate(void* block) noexcept;
-  void Deallocate(void* block, size_t bytes) noexcept;
+  // nullptr is allowed. Cost: 28 instructions, inlined, while this CPU's cache has room.
+  void Deallocate(void* block) noexcept {
+    const uint64_t offset = reinterpret_cast<uint64_t>(block) - view_.pool_address;
+    if (offset < view_.pool_bytes) [[likely]] {
+      const uint32_t tag = __atomic_load_n(view_.slot_tags + (offset >> 16), __ATOMIC_RELAXED);
+      uint32_t guess = internal::last_freed.tag;
+      asm("" : "+r"(guess));  // or the compiler would go on with the tag, and wait for it
+      if (tag != guess) [[unlikely]] {
+        internal::last_freed = {tag, static_cast<uint32_t>(tag * sizeof(internal::Magazine))};
+      }
+      internal::Magazine* const magazine = internal::MagazineAt(view_.magazines, internal::last_freed.magazine_bytes);
+      if (internal::PercpuPush(magazine, view_.window_bytes, block)) [[likely]]
+        return;
+    }
+    DeallocateSlow(block);
+  }
+  // bytes: what was asked for, or any size up to UsableSize; it is checked, and spares the guess at the class.
+  void Deallocate(void* block, size_t bytes) noexcept {
+    const uint64_t offset = reinterpret_cast<uint64_t>(block) - view_.pool_address;
+    if (offset < view_.pool_bytes && bytes <= internal::kMaxTableBytes) [[likely]] {
+      const uint32_t tag = __atomic_load_n(view_.slot_tags + (offset >> 16), __ATOMIC_RELAXED);
+      const uint32_t lines = LinesFor(bytes);
+      internal::Magazine* const magazine = internal::MagazineAt(view_.magazines, size_t{lines} * 64);
+      if (tag * internal::kMagazineLines == lines && internal::PercpuPush(magazine, view_.window_bytes, block))
+          [[likely]] {
+        return;
+      }
+    }
+    DeallocateSlow(block, bytes);
+  }
+
+  // `count` blocks of one size at once: as many as could be had are in blocks[0 …), their number is returned.
+  // Cost: a few instructions a block, one lock or none a batch.
+  size_t AllocateBatch(size_t bytes, void** blocks, size_t count) noexcept;
+  // Blocks of any sizes; runs of one class go fastest.
+  void DeallocateBatch(void* const* blocks, size_t count) noexcept;
 
   // Bytes that may be used from `block` on: the true share of memory that it takes. O(1), from the pointer alone.
   size_t UsableSize(const void* block) const noexcept;
@@ -83,10 +126,19 @@ class HUGEPOOL_EXPORT Pool {
   const PoolOptions& options() const noexcept;
 
  private:
+  uint32_t LinesFor(size_t bytes) const {
+    constexpr size_t kStep = internal::kTableStepBytes;
+    return __atomic_load_n(view_.class_lines + (bytes + kStep - 1) / kStep, __ATOMIC_RELAXED);
+  }
+  void* AllocateSlow(size_t bytes) noexcept;
+  void DeallocateSlow(void* block) noexcept;
+  void DeallocateSlow(void* block, size_t bytes) noexcept;
+
   friend class SlabCache;
   friend struct internal::PoolBuilder;
   explicit Pool(std::unique_ptr<internal::PoolCore> core);
 
+  const internal::PercpuView view_;
   const std::unique_ptr<internal::PoolCore> core_;
 };
 

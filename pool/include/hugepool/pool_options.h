@@ -31,7 +31,11 @@ struct PoolOptions {
   // 0 to 3,600; without effect for `transparent` and `off`.
   uint32_t wait_for_huge_pages_seconds = 0;
 
-  // Most bytes of free blocks that the caches of one CPU may hold back. 0 (no caching) to 1 GiB.
+  // How the per-CPU caches work; PoolStats::cache_mode says what came of it.
+  CpuCacheMode cpu_cache = CpuCacheMode::kAuto;
+
+  // Most bytes of free blocks that the caches of one CPU may hold back; the depots of a node may hold as much again.
+  // 0 (no caching, as cpu_cache = off) to 1 GiB.
   size_t cache_bytes_per_cpu = size_t{2} << 20;
 
   // Shown in statistics and error reports. At most 64 characters, no ';', no space at either end.

@@ -34,17 +34,18 @@ struct PoolStats {
   std::string name;
   std::string backing;     // what huge_pages asked for: "required", "preferred", …
   std::string placement;   // "local", "node(1)", …
-  std::string cache_mode;  // how the per-CPU caches are guarded: "locked" or "off"
+  std::string cache_mode;  // what cpu_cache came to: "rseq", "locked" or "off"
   uint64_t capacity_bytes = 0;
   uint64_t committed_bytes = 0;          // pages now populated for blocks, used or kept ahead
   uint64_t metadata_bytes = 0;           // resident, as the kernel counts (mincore), plus what Create allocated
   uint64_t allocated_bytes = 0;          // blocks in users' hands, by UsableSize
-  uint64_t cached_bytes = 0;             // free blocks in per-CPU caches and outboxes
+  uint64_t cached_bytes = 0;             // free blocks in per-CPU caches, outboxes and depots
   uint64_t allocated_count = 0;          // blocks in users' hands, now
   uint64_t failed_count = 0;             // Allocate calls that returned nullptr
   uint64_t refused_bind_count = 0;       // mbind calls that the system refused
   uint64_t refused_locate_count = 0;     // move_pages look-ups that the system refused
   uint64_t refused_give_back_count = 0;  // pages that could not be given back (kernels before 5.18)
+  uint64_t aborted_sequence_count = 0;   // of the process: sequences that the kernel made start anew (rseq)
   uint64_t child_allocate_count = 0;     // in a forked child: Allocate calls served by malloc
   uint64_t child_deallocate_count = 0;   // in a forked child: frees of the parent's blocks, ignored
   std::vector<NodeStats> nodes;          // every node that this pool may use, by node_id

@@ -10,11 +10,13 @@
 #define HUGEPOOL_SLAB_CACHE_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 
 #include "hugepool/error.h"
 #include "hugepool/export.h"
+#include "hugepool/internal/percpu.h"
 #include "hugepool/pool.h"
 
 namespace hugepool {
@@ -25,9 +27,24 @@ class HUGEPOOL_EXPORT SlabCache {
   static std::optional<SlabCache> Create(std::shared_ptr<Pool> pool, size_t object_bytes, Error* error,
                                          size_t alignment_bytes = kMinAlignmentBytes);
 
-  void* Allocate() noexcept;
-  // Blocks of this cache or of its pool with the same class; nullptr is allowed.
-  void Deallocate(void* object) noexcept;
+  // nullptr where the pool's Allocate would return it. Cost: 12 instructions, inlined, while this CPU's cache has one.
+  void* Allocate() noexcept {
+    void* const object = internal::PercpuPop(magazine_of_cpu_0_);
+    if (object != nullptr) [[likely]]
+      return object;
+    return AllocateSlow();
+  }
+  // Blocks of this cache, or of its pool with the same class; nullptr is allowed. Cost: 16 instructions, inlined,
+  // while this CPU's cache has room.
+  void Deallocate(void* object) noexcept {
+    if (internal::PercpuPush(magazine_of_cpu_0_, window_bytes_, object)) [[likely]]
+      return;
+    DeallocateSlow(object);
+  }
+
+  // As Pool::AllocateBatch and Pool::DeallocateBatch.
+  size_t AllocateBatch(void** objects, size_t count) noexcept;
+  void DeallocateBatch(void* const* objects, size_t count) noexcept { pool_->DeallocateBatch(objects, count); }
 
   size_t object_bytes() const noexcept { return object_bytes_; }
   // What one object takes, rounding included.
@@ -36,7 +53,12 @@ class HUGEPOOL_EXPORT SlabCache {
 
  private:
   SlabCache() = default;
+  void* AllocateSlow() noexcept;
+  void DeallocateSlow(void* object) noexcept;
 
+  // Of the pool's PercpuView.
+  internal::Magazine* magazine_of_cpu_0_ = nullptr;
+  uint64_t window_bytes_ = 0;
   std::shared_ptr<Pool> pool_;
   size_t object_bytes_ = 0;
   size_t footprint_bytes_ = 0;

@@ -57,6 +57,24 @@ enum class PopulateAtStart : uint8_t {
   kAll,   // Create populates the whole capacity, shared out evenly over the nodes of the placement
 };
 
+// How the caches of the CPUs keep their magazines to themselves.
+enum class CpuCacheMode : uint8_t {
+  kAuto,    // rseq where kernel, glibc and build have it, else locked
+  kRseq,    // restartable sequences: no lock, no atomic instruction; refused where there are none
+  kLocked,  // a lock per CPU that nobody waits for
+  kOff,     // no caches: every call goes to the slabs
+};
+
+constexpr const char* ToString(CpuCacheMode mode) {
+  switch (mode) {
+    case CpuCacheMode::kAuto: return "auto";
+    case CpuCacheMode::kRseq: return "rseq";
+    case CpuCacheMode::kLocked: return "locked";
+    case CpuCacheMode::kOff: return "off";
+  }
+  return "?";
+}
+
 constexpr const char* ToString(Backing backing) {
   switch (backing) {
     case Backing::kHugetlb: return "hugetlb";

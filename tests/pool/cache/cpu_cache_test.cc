@@ -21,12 +21,13 @@ using ::hugepool::testing::kMiB;
 using ::hugepool::testing::SimulatedOs;
 
 struct Caches {
-  explicit Caches(size_t budget_bytes, Placement placement = Placement::Local(), size_t capacity_bytes = 64 * kMiB)
+  explicit Caches(size_t budget_bytes, Placement placement = Placement::Local(), size_t capacity_bytes = 64 * kMiB,
+                  CpuCacheMode mode = CpuCacheMode::kAuto)
       : os(EachNode(64, 1024 * kMiB)), arenas(os, Options(placement, capacity_bytes), FourNodes()) {
     Error error;
     policy = std::make_unique<PlacementPolicy>(placement, *arenas.set);
     slabs = SlabSet::Create(*arenas.set, arenas.metadata, &error);
-    cache = CpuCache::Create(*slabs, *policy, budget_bytes, arenas.metadata, &error);
+    cache = CpuCache::Create(mode, *slabs, *policy, budget_bytes, arenas.metadata, &error);
     EXPECT_NE(cache, nullptr) << error.ToString();
   }
 
@@ -52,6 +53,8 @@ struct Caches {
 };
 
 constexpr size_t kBudgetBytes = size_t{256} << 10;
+// One CPU's magazines and outboxes, and the depots of four nodes.
+constexpr size_t kMostBytes = (1 + 4) * kBudgetBytes;
 
 TEST(CpuCache, HandsOutEachBlockOnce) {
   Caches caches(kBudgetBytes);
@@ -62,7 +65,7 @@ TEST(CpuCache, HandsOutEachBlockOnce) {
     ASSERT_TRUE(live.insert(object).second);
   }
   for (void* object : live) caches.cache->Deallocate(object, ClassFor(100));
-  EXPECT_LE(caches.cache->cached_bytes(), kBudgetBytes);
+  EXPECT_LE(caches.cache->cached_bytes(), 2 * kBudgetBytes);
   EXPECT_EQ(caches.OutsideSlabs(), caches.cache->cached_bytes());
   EXPECT_TRUE(caches.cache->Drain());
   EXPECT_FALSE(caches.cache->Drain());
@@ -87,7 +90,8 @@ TEST(CpuCache, ACpuHoldsAtMostItsBudgetWhateverIsFreed) {
   SimulatedOs::SetCpu(2);
   for (const auto& [object, size_class] : blocks) {
     caches.cache->Deallocate(object, size_class);
-    ASSERT_LE(caches.cache->cached_bytes(), kBudgetBytes);
+    ASSERT_LE(caches.cache->magazine_bytes(), kBudgetBytes);
+    ASSERT_LE(caches.cache->cached_bytes(), kMostBytes);
   }
   EXPECT_GT(caches.cache->cached_bytes(), 0u);
   EXPECT_EQ(caches.OutsideSlabs(), caches.cache->cached_bytes());
@@ -96,10 +100,12 @@ TEST(CpuCache, ACpuHoldsAtMostItsBudgetWhateverIsFreed) {
 TEST(CpuCache, ACpuHoldsAtMostItsBudgetWhateverIsAllocated) {
   Caches caches(kBudgetBytes);
   // Each first block of a class brings a batch with it; all batches together are several budgets.
-  for (const SizeClassInfo& info : kSizeClasses) {
+  for (const SizeClassInfos& infos : kSizeClasses) {
+    const SizeClassInfo& info = infos[static_cast<size_t>(SlabKind::kNormal)];
     if (info.object_bytes > kBudgetBytes / 16) break;
     ASSERT_NE(caches.cache->Allocate(ClassFor(info.object_bytes)), nullptr);
-    ASSERT_LE(caches.cache->cached_bytes(), kBudgetBytes);
+    ASSERT_LE(caches.cache->magazine_bytes(), kBudgetBytes);
+    ASSERT_LE(caches.cache->cached_bytes(), kMostBytes);
   }
   EXPECT_GT(caches.cache->cached_bytes(), kBudgetBytes / 2);
 }
@@ -108,7 +114,8 @@ TEST(CpuCache, AMissTakesABatchAndStaysInTheBudget) {
   Caches caches(kBudgetBytes);
   for (size_t bytes = 16; bytes <= kMaxSlabBytes; bytes *= 2) {
     ASSERT_NE(caches.cache->Allocate(ClassFor(bytes)), nullptr);
-    ASSERT_LE(caches.cache->cached_bytes(), kBudgetBytes);
+    ASSERT_LE(caches.cache->magazine_bytes(), kBudgetBytes);
+    ASSERT_LE(caches.cache->cached_bytes(), kMostBytes);
   }
   EXPECT_GT(caches.cache->cached_count(), 0u);
 }
@@ -135,7 +142,7 @@ TEST(CpuCache, AnyNodesBlocksAreServedUnderInterleave) {
 
 TEST(CpuCache, WithoutABudgetNothingIsHeldBack) {
   Caches caches(0);
-  EXPECT_FALSE(caches.cache->enabled());
+  EXPECT_EQ(caches.cache->mode(), CpuCacheMode::kOff);
   void* const object = caches.cache->Allocate(ClassFor(64));
   ASSERT_NE(object, nullptr);
   EXPECT_EQ(caches.OutsideSlabs(), 64u);
@@ -144,15 +151,85 @@ TEST(CpuCache, WithoutABudgetNothingIsHeldBack) {
   EXPECT_EQ(caches.cache->cached_bytes(), 0u);
 }
 
-TEST(CpuCache, ACpuThatTheTopologyDoesNotKnowIsServedWithoutACache) {
+TEST(CpuCache, ACpuThatNobodyKnowsIsServedWithoutAMagazine) {
   Caches caches(kBudgetBytes);
-  for (const int cpu : {-1, 4, 100'000}) {
+  for (const int cpu : {-1, 64, 100'000}) {
     SimulatedOs::SetCpu(cpu);
     void* const object = caches.cache->Allocate(ClassFor(64));
     ASSERT_NE(object, nullptr);
     caches.cache->Deallocate(object, ClassFor(64));
-    EXPECT_EQ(caches.cache->cached_bytes(), 0u);
+    EXPECT_EQ(caches.cache->magazine_bytes(), 0u);
   }
+  caches.cache->Drain();
+  EXPECT_EQ(caches.OutsideSlabs(), 0u);
+}
+
+TEST(CpuCache, ACpuThatCameLaterGetsAMagazineOfItsOwn) {
+  Caches caches(kBudgetBytes);
+  SimulatedOs::SetCpu(63);  // unknown to the topology: hotplugged
+  void* const object = caches.cache->Allocate(ClassFor(64));
+  ASSERT_NE(object, nullptr);
+  EXPECT_GT(caches.cache->magazine_bytes(), 0u);
+  caches.cache->Deallocate(object, ClassFor(64));
+}
+
+TEST(CpuCache, TheBudgetMovesToTheClassesThatMiss) {
+  Caches caches(kBudgetBytes);
+  const SizeClass first = ClassFor(4096);
+  const SizeClass second = ClassFor(1024);
+  const auto turn_over = [&caches](SizeClass size_class, size_t count) {
+    std::vector<void*> objects;
+    for (size_t round = 0; round < 10; ++round) {
+      while (objects.size() < count) objects.push_back(caches.cache->Allocate(size_class));
+      for (void* object : objects) caches.cache->Deallocate(object, size_class);
+      objects.clear();
+    }
+  };
+  turn_over(first, 64);  // as much as the whole budget
+  EXPECT_GT(caches.cache->magazine_bytes(), kBudgetBytes / 2);
+  turn_over(second, 200);
+  // The second class could only grow at the cost of the first.
+  EXPECT_GT(caches.cache->capacity_count(second), 100u);
+  EXPECT_LT(caches.cache->capacity_count(first), 32u);
+  EXPECT_LE(caches.cache->magazine_bytes(), kBudgetBytes);
+}
+
+TEST(CpuCache, ABlockFreedElsewhereComesHomeInBatches) {
+  Caches caches(kBudgetBytes);
+  SimulatedOs::SetCpu(2);  // node 1
+  std::vector<void*> objects;
+  for (size_t i = 0; i < 500; ++i) objects.push_back(caches.cache->Allocate(ClassFor(64)));
+  SimulatedOs::SetCpu(0);
+  for (void* object : objects) caches.cache->Deallocate(object, ClassFor(64));
+  // Handed over but for what an outbox holds: node 1 gets them back without a new slab object.
+  const uint64_t outside = caches.OutsideSlabs();
+  SimulatedOs::SetCpu(2);
+  for (size_t i = 0; i < 400; ++i) EXPECT_EQ(caches.NodeOf(caches.cache->Allocate(ClassFor(64))), 1);
+  EXPECT_EQ(caches.OutsideSlabs(), outside);
+}
+
+TEST(CpuCache, AFullNodesSpillIsServedFromItsMagazineAndComesHomeAgain) {
+  // Node 0 has one page, the others enough.
+  Caches caches(kBudgetBytes);
+  for (const int node_id : {0}) {
+    caches.os.SetFreeHugePages(node_id, 0);
+    caches.os.SetSmallBytes(node_id, 0);
+  }
+  SimulatedOs::SetCpu(0);
+  std::vector<void*> away;
+  for (size_t i = 0; i < 200; ++i) away.push_back(caches.cache->Allocate(ClassFor(4096)));
+  for (void* object : away) ASSERT_NE(caches.NodeOf(object), 0);
+  // What was freed is at hand at once, on the same CPU, without another departure.
+  NodeStats before;
+  caches.policy->AddStats(0, &before);
+  for (size_t i = 0; i < 1000; ++i) {
+    caches.cache->Deallocate(away.back(), ClassFor(4096));
+    away.back() = caches.cache->Allocate(ClassFor(4096));
+  }
+  NodeStats after;
+  caches.policy->AddStats(0, &after);
+  EXPECT_EQ(after.departure_count, before.departure_count);
+  EXPECT_GE(before.departure_count, 200u);
 }
 
 TEST(CpuCache, WhatOtherCpusHoldBackIsFetchedBeforeAnythingIsRefused) {

@@ -10,19 +10,19 @@ TEST(SizeClasses, EverySizeGetsTheSmallestClassThatHoldsIt) {
   for (size_t bytes = 1; bytes <= kMaxSlabBytes; ++bytes) {
     const size_t index = ToSize(ClassFor(bytes));
     ASSERT_LT(index, kClassCount);
-    ASSERT_GE(kSizeClasses[index].object_bytes, bytes);
+    ASSERT_GE(ObjectBytes(ToSizeClass(index)), bytes);
     if (index != 0) {
-      ASSERT_LT(kSizeClasses[index - 1].object_bytes, bytes);
+      ASSERT_LT(ObjectBytes(ToSizeClass(index - 1)), bytes);
     }
   }
 }
 
 TEST(SizeClasses, AreSpacedAsPromised) {
-  EXPECT_EQ(kSizeClasses[0].object_bytes, 16u);
-  EXPECT_EQ(kSizeClasses[kClassCount - 1].object_bytes, kMaxSlabBytes);
+  EXPECT_EQ(ObjectBytes(ToSizeClass(0)), 16u);
+  EXPECT_EQ(ObjectBytes(ToSizeClass(kClassCount - 1)), kMaxSlabBytes);
   for (size_t i = 1; i < kClassCount; ++i) {
-    const size_t below = kSizeClasses[i - 1].object_bytes;
-    const size_t here = kSizeClasses[i].object_bytes;
+    const size_t below = ObjectBytes(ToSizeClass(i - 1));
+    const size_t here = ObjectBytes(ToSizeClass(i));
     ASSERT_GT(here, below);
     if (here <= 128) {
       EXPECT_EQ(here - below, 16u);
@@ -36,7 +36,8 @@ TEST(SizeClasses, AreSpacedAsPromised) {
 }
 
 TEST(SizeClasses, BlocksFromOneKibibyteStartOnACacheLine) {
-  for (const SizeClassInfo& info : kSizeClasses) {
+  for (const SizeClassInfos& infos : kSizeClasses) {
+    const SizeClassInfo& info = infos[static_cast<size_t>(SlabKind::kNormal)];
     EXPECT_EQ(info.object_bytes % kMinAlignmentBytes, 0u);
     if (info.object_bytes >= kCacheLineFromBytes) {
       EXPECT_EQ(info.object_bytes % kCacheLineBytes, 0u);
@@ -45,7 +46,8 @@ TEST(SizeClasses, BlocksFromOneKibibyteStartOnACacheLine) {
 }
 
 TEST(SizeClasses, SlabsWasteLittleAtTheirTail) {
-  for (const SizeClassInfo& info : kSizeClasses) {
+  for (const SizeClassInfos& infos : kSizeClasses) {
+    const SizeClassInfo& info = infos[static_cast<size_t>(SlabKind::kNormal)];
     const auto waste = [&info](size_t order) {
       const size_t slab_bytes = kSlotBytes << order;
       const size_t count = std::min(slab_bytes / info.object_bytes, kMaxObjectsPerSlab);
@@ -56,17 +58,37 @@ TEST(SizeClasses, SlabsWasteLittleAtTheirTail) {
     ASSERT_LE(order, 5u);
     EXPECT_EQ(info.slot_count(), size_t{1} << order);
     EXPECT_EQ(info.object_count, std::min((kSlotBytes << order) / info.object_bytes, kMaxObjectsPerSlab));
-    EXPECT_GE(info.object_count, 1);
+    const auto few = [&info](size_t shorter) {
+      return (kSlotBytes << shorter) / info.object_bytes < kMinObjectsPerSlab;
+    };
+    EXPECT_TRUE(!few(order) || order == 5);
     if (waste(order) <= 1.0 / 256) {
-      for (size_t shorter = 0; shorter < order; ++shorter) EXPECT_GT(waste(shorter), 1.0 / 256) << info.object_bytes;
+      for (size_t shorter = 0; shorter < order; ++shorter) {
+        EXPECT_TRUE(few(shorter) || waste(shorter) > 1.0 / 256) << info.object_bytes;
+      }
     } else {
-      for (size_t other = 0; other <= 5; ++other) EXPECT_GE(waste(other), waste(order)) << info.object_bytes;
+      for (size_t other = 0; other <= 5; ++other) {
+        EXPECT_TRUE(few(other) || waste(other) >= waste(order)) << info.object_bytes;
+      }
     }
   }
 }
 
+TEST(SizeClasses, ALongSlabIsAWholePageOrAllThatItsBitsReach) {
+  for (const SizeClassInfos& infos : kSizeClasses) {
+    const SizeClassInfo& info = infos[static_cast<size_t>(SlabKind::kLong)];
+    EXPECT_TRUE(info.slot_count() == kSlotsPerHugePage ||
+                2 * info.slot_count() * kSlotBytes / info.object_bytes > kMaxObjectsPerSlab)
+        << info.object_bytes;
+    EXPECT_GE(info.slot_count(), infos[static_cast<size_t>(SlabKind::kNormal)].slot_count());
+    EXPECT_LE(infos[static_cast<size_t>(SlabKind::kShort)].slot_count(),
+              infos[static_cast<size_t>(SlabKind::kNormal)].slot_count());
+  }
+}
+
 TEST(SizeClasses, TheReciprocalDividesExactly) {
-  for (const SizeClassInfo& info : kSizeClasses) {
+  for (const SizeClassInfos& infos : kSizeClasses) {
+    const SizeClassInfo& info = infos[static_cast<size_t>(SlabKind::kLong)];
     for (size_t object = 0; object < info.object_count; ++object) {
       const size_t first = object * info.object_bytes;
       ASSERT_EQ(info.IndexOf(first), object) << info.object_bytes;
@@ -83,7 +105,8 @@ TEST(SizeClasses, AlignedBlocksGetTheSmallestClassThatIsAMultiple) {
       const SizeClassInfo& info = InfoOf(ClassFor(bytes, alignment_bytes));
       ASSERT_GE(info.object_bytes, bytes);
       ASSERT_EQ(info.object_bytes % alignment_bytes, 0u);
-      for (const SizeClassInfo& other : kSizeClasses) {
+      for (const SizeClassInfos& others : kSizeClasses) {
+        const SizeClassInfo& other = others[0];
         if (other.object_bytes >= bytes && other.object_bytes % alignment_bytes == 0) {
           ASSERT_GE(other.object_bytes, info.object_bytes) << bytes << " aligned to " << alignment_bytes;
         }

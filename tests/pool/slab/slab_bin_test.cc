@@ -116,12 +116,39 @@ TEST(SlabBin, KeepsOneEmptySlabAndGivesTheOthersBack) {
   SlabBin& bin = slabs.Bin(kMaxSlabBytes);
   std::vector<void*> objects(64);
   for (void*& object : objects) ASSERT_EQ(bin.Allocate(&object, 1), 1u);
-  EXPECT_EQ(slabs.arenas.Stats(0).used_bytes, 16 * kMiB);
+  EXPECT_LE(slabs.arenas.Stats(0).used_bytes, 18 * kMiB);
+  EXPECT_GT(bin.slab_count(), 10u);
   bin.Free(objects.data(), objects.size());
+  EXPECT_EQ(bin.slab_count(), 1u);
   EXPECT_EQ(slabs.arenas.Stats(0).used_bytes, 2 * kMiB);
   EXPECT_TRUE(bin.ReleaseEmpty());
   EXPECT_FALSE(bin.ReleaseEmpty());
   EXPECT_EQ(slabs.arenas.Stats(0).used_bytes, 0u);
+}
+
+TEST(SlabBin, ALargeBinKeepsAFewMoreButNoMoreThanAPage) {
+  Slabs slabs(48 * kMiB);
+  SlabBin& bin = slabs.Bin(1024);
+  std::vector<void*> objects(40 * kMiB / 1024);
+  for (size_t got = 0; got < objects.size();) got += bin.Allocate(objects.data() + got, objects.size() - got);
+  const size_t slab_count = bin.slab_count();
+  ASSERT_GT(slab_count, 320u);
+  bin.Free(objects.data(), objects.size() / 2);
+  EXPECT_LE(slabs.arenas.Stats(0).used_bytes, 20 * kMiB + 2 * kHugePageBytes);
+  bin.Free(objects.data() + objects.size() / 2, objects.size() / 2);
+  EXPECT_EQ(bin.slab_count(), 1u);
+}
+
+TEST(SlabBin, ABinThatHoldsMuchTakesWholePages) {
+  Slabs slabs(96 * kMiB);
+  SlabBin& bin = slabs.Bin(4096);
+  std::vector<void*> objects(80 * kMiB / 4096);
+  for (size_t got = 0; got < objects.size();) got += bin.Allocate(objects.data() + got, objects.size() - got);
+  EXPECT_LT(bin.slab_count(), 4 + 64 * 16 + 16u);
+  EXPECT_GE(bin.slab_bytes(), 80 * kMiB);
+  EXPECT_EQ(slabs.Complaint(), "");
+  bin.Free(objects.data(), objects.size());
+  EXPECT_EQ(slabs.Complaint(), "");
 }
 
 TEST(SlabBin, PartlyUsedSlabsAreFilledBeforeEmptyOnes) {
