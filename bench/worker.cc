@@ -5,7 +5,6 @@
 #include <hugepool/rocksdb.h>
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,16 +14,13 @@
 #include <string>
 
 #include "bench/allocator_catalog.h"
+#include "bench/collapse.h"
 #include "bench/counting_allocator.h"
 #include "bench/database.h"
 #include "bench/kv_options.h"
 #include "bench/process_memory.h"
 #include "bench/readers.h"
 #include "bench/record_source.h"
-
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25  // Linux 6.1; glibc 2.36 does not name it
-#endif
 
 namespace hugepool::bench {
 namespace {
@@ -149,21 +145,13 @@ json Worker::Fill(const json& command) {
   return {{"event", "filled"}, {"loaded", loaded}, {"fill_seconds", fill_seconds}, {"memory", Memory()}};
 }
 
-// Huge pages under every mapping that holds a cached block, one by one: the kernel ends a longer request at the first
-// page that it cannot collapse. What it refuses stays as it is and shows in smaps.
+// Huge pages under every mapping that holds a cached block.
 void Worker::Collapse() {
   std::vector<Mapping> mappings = ReadMappings();
   allocator_->table().ForEachBlock([&](uintptr_t address) {
     if (Mapping* mapping = Find(&mappings, address)) mapping->holds_block = true;
   });
-  for (const Mapping& mapping : mappings) {
-    if (!mapping.holds_block) continue;
-    madvise(reinterpret_cast<void*>(mapping.begin), mapping.end - mapping.begin, MADV_HUGEPAGE);
-    const uintptr_t first = (mapping.begin + kHugePageBytes - 1) & ~uintptr_t{kHugePageBytes - 1};
-    for (uintptr_t page = first; page + kHugePageBytes <= mapping.end; page += kHugePageBytes) {
-      madvise(reinterpret_cast<void*>(page), kHugePageBytes, MADV_COLLAPSE);
-    }
-  }
+  CollapseMarked(mappings);
 }
 
 uint64_t Worker::ProcessBytes() const {
