@@ -1,6 +1,19 @@
 #include "bench/allocator_catalog.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
+
+#include <string_view>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HUGEPOOL_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define HUGEPOOL_SANITIZED 1
+#endif
+#endif
+
+extern char** environ;
 
 namespace hugepool::bench {
 namespace {
@@ -8,6 +21,7 @@ namespace {
 constexpr const char* kJemalloc = "libjemalloc.so.2";
 constexpr const char* kTcmalloc = "libtcmalloc_minimal.so.4";
 constexpr const char* kMimalloc = "libmimalloc.so.2";
+constexpr const char* kTbbmalloc = "libtbbmalloc_proxy.so.2";
 const std::pair<std::string, std::string> kJemallocThp = {"MALLOC_CONF", "thp:always,metadata_thp:always"};
 
 std::vector<AllocatorRow> MakeCatalog() {
@@ -61,6 +75,19 @@ std::vector<AllocatorRow> MakeCatalog() {
        .environment = {{"MIMALLOC_LARGE_OS_PAGES", "1"}, {"MIMALLOC_ALLOW_LARGE_OS_PAGES", "1"}},
        .pool = {},
        .needs_thp = true},
+      {.name = "tbb",
+       .description = "TBB's scalable malloc",
+       .library = kTbbmalloc,
+       .package = "libtbbmalloc2",
+       .environment = {},
+       .pool = {}},
+      {.name = "tbb-huge",
+       .description =
+           "TBB's scalable malloc, allowed huge pages: reserved ones, or transparent where they are always on",
+       .library = kTbbmalloc,
+       .package = "libtbbmalloc2",
+       .environment = {{"TBB_MALLOC_USE_HUGE_PAGES", "1"}},
+       .pool = {}},
       {.name = "hugepool-small",
        .description = "pool on 4 KiB pages, rest of the process on glibc",
        .library = "",
@@ -108,6 +135,15 @@ std::vector<std::string> UsualDirs() {
   return dirs;
 }
 
+// Whatever steers an allocator comes from the row alone.
+bool SteersAllocator(std::string_view variable) {
+  for (const std::string_view prefix : {"LD_PRELOAD=", "GLIBC_TUNABLES=", "MALLOC_", "MIMALLOC_", "TCMALLOC_",
+                                        "HEAPPROFILE=", "TBB_MALLOC_", "_RJEM_MALLOC_CONF=", "KV_BENCH_"}) {
+    if (variable.starts_with(prefix)) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::string AllocatorRow::Settings() const {
@@ -143,6 +179,33 @@ std::string FindLibrary(const AllocatorRow& row, const std::vector<std::string>&
     if (access(path.c_str(), R_OK) == 0) return path;
   }
   return "";
+}
+
+std::string SkipReason(const AllocatorRow& row, const std::vector<std::string>& dirs, const std::string& thp_mode) {
+  if (!row.library.empty()) {
+#ifdef HUGEPOOL_SANITIZED
+    return "this binary is built with a sanitizer, which takes malloc's place: no other can be preloaded";
+#endif
+    if (FindLibrary(row, dirs).empty()) {
+      return fmt::format("{} is not installed. On Debian: apt-get install {}", row.library, row.package);
+    }
+  }
+  if (row.needs_thp && (thp_mode.empty() || thp_mode == "never")) {
+    return fmt::format(
+        "transparent huge pages are {} here. As root: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
+        thp_mode.empty() ? "absent" : "switched off");
+  }
+  return "";
+}
+
+std::vector<std::string> RowEnvironment(const AllocatorRow& row, const std::string& library_path) {
+  std::vector<std::string> variables;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    if (!SteersAllocator(*variable)) variables.emplace_back(*variable);
+  }
+  if (!library_path.empty()) variables.push_back("LD_PRELOAD=" + library_path);
+  for (const auto& [name, value] : row.environment) variables.push_back(name + "=" + value);
+  return variables;
 }
 
 }  // namespace hugepool::bench

@@ -1,5 +1,5 @@
 // AllocatorCatalog: the rows that kv_bench knows: which library to preload, with which settings, and what stands behind
-// the block cache.
+// the block cache. The comparison of pool_bench takes the peers from here too.
 //
 // Each peer appears as it comes, and at its best huge-page setting: a comparison without the second is worth nothing.
 //
@@ -40,6 +40,14 @@ std::string AllocatorNames();  // "malloc, malloc-thp, …"
 // Full path of the row's library in the first of the directories that has it; "" when none has. No directories: the
 // places where Debian, Fedora and Arch put libraries.
 std::string FindLibrary(const AllocatorRow& row, const std::vector<std::string>& dirs);
+
+// Why this machine cannot run the row (a library that is not installed, transparent huge pages that are off), with the
+// mend; "" when it can.
+std::string SkipReason(const AllocatorRow& row, const std::vector<std::string>& dirs, const std::string& thp_mode);
+
+// The variables of a process that runs the row: the caller's, without those that steer an allocator, and the row's own.
+// library_path: what to preload, or "".
+std::vector<std::string> RowEnvironment(const AllocatorRow& row, const std::string& library_path);
 
 }  // namespace hugepool::bench
 

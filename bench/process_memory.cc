@@ -99,7 +99,8 @@ Mapping* Find(std::vector<Mapping>* mappings, uintptr_t address) {
 }
 
 std::string LoadedMalloc() {
-  constexpr std::array<std::string_view, 3> kPeers = {"/libjemalloc", "/libtcmalloc", "/libmimalloc"};
+  constexpr std::array<std::string_view, 4> kPeers = {"/libjemalloc", "/libtcmalloc", "/libmimalloc",
+                                                      "/libtbbmalloc_proxy"};
   std::string peer;
   std::string c_library;
   const std::string maps = ReadTextFile("/proc/self/maps");

@@ -76,12 +76,13 @@ nlohmann::ordered_json MakeDocument(const std::vector<RowResult>& rows, const Kv
   return document;
 }
 
-std::string MakePage(const nlohmann::ordered_json& document) {
-  std::string page = kReportPage;
+std::string FillPage(std::string page, const nlohmann::ordered_json& document) {
   Replace("{{chart_js}}", kChartJs, &page);
   Replace("{{document}}", ForScript(document.dump()), &page);
   return page;
 }
+
+std::string MakePage(const nlohmann::ordered_json& document) { return FillPage(kReportPage, document); }
 
 std::string WriteFile(const std::string& option, const std::string& path, const std::string& text) {
   std::ofstream file(path, std::ios::trunc);

@@ -22,6 +22,9 @@ nlohmann::ordered_json MakeDocument(const std::vector<RowResult>& rows, const Kv
 // The page for a document of MakeDocument.
 std::string MakePage(const nlohmann::ordered_json& document);
 
+// A page with Chart.js in place of {{chart_js}} and the document in place of {{document}}.
+std::string FillPage(std::string page, const nlohmann::ordered_json& document);
+
 // "" when the whole text stands in the file.
 std::string WriteFile(const std::string& option, const std::string& path, const std::string& text);
 

@@ -12,14 +12,6 @@
 #include "bench/wave.h"
 #include "bench/worker_process.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define HUGEPOOL_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define HUGEPOOL_SANITIZED 1
-#endif
-#endif
-
 namespace hugepool::bench {
 namespace {
 
@@ -51,7 +43,6 @@ class Run {
   RunOutcome All();
 
  private:
-  std::string SkipReason(const AllocatorRow& row) const;
   MemoryNeed Need() const;
   json FillCommand(const AllocatorRow& row) const;
   bool Wave(unsigned wave, const std::vector<const AllocatorRow*>& rows);
@@ -68,24 +59,6 @@ class Run {
   Ballast ballast_;
   std::vector<std::unique_ptr<RowResult>> rows_;
 };
-
-// "" when the row can be tried.
-std::string Run::SkipReason(const AllocatorRow& row) const {
-  if (!row.library.empty()) {
-#ifdef HUGEPOOL_SANITIZED
-    return "this binary is built with a sanitizer, which takes malloc's place: no other can be preloaded";
-#endif
-    if (FindLibrary(row, options_.peer_dirs).empty()) {
-      return fmt::format("{} is not installed. On Debian: apt-get install {}", row.library, row.package);
-    }
-  }
-  if (row.needs_thp && machine_.thp_is_off()) {
-    return fmt::format(
-        "transparent huge pages are {} here. As root: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
-        machine_.thp.empty() ? "absent" : "switched off");
-  }
-  return "";
-}
 
 MemoryNeed Run::Need() const {
   return {.live_bytes = options_.LiveBytesEstimate(),
@@ -196,7 +169,7 @@ RunOutcome Run::All() {
   std::vector<RowResult> skipped;
   for (const std::string& name : options_.allocators) {
     const AllocatorRow* row = FindAllocator(name);
-    const std::string reason = SkipReason(*row);
+    const std::string reason = SkipReason(*row, options_.peer_dirs, machine_.thp);
     if (reason.empty()) {
       rows.push_back(row);
       continue;

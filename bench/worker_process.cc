@@ -10,36 +10,14 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <string_view>
 #include <vector>
 
 #include "bench/worker.h"
-
-extern char** environ;
 
 namespace hugepool::bench {
 namespace {
 
 using nlohmann::json;
-
-// Whatever steers an allocator comes from the row alone.
-bool SteersAllocator(std::string_view variable) {
-  for (const std::string_view prefix : {"LD_PRELOAD=", "GLIBC_TUNABLES=", "MALLOC_", "MIMALLOC_", "TCMALLOC_",
-                                        "HEAPPROFILE=", "_RJEM_MALLOC_CONF=", "KV_BENCH_"}) {
-    if (variable.starts_with(prefix)) return true;
-  }
-  return false;
-}
-
-std::vector<std::string> WorkerEnvironment(const AllocatorRow& row, const std::string& library_path) {
-  std::vector<std::string> variables;
-  for (char** variable = environ; *variable != nullptr; ++variable) {
-    if (!SteersAllocator(*variable)) variables.emplace_back(*variable);
-  }
-  if (!library_path.empty()) variables.push_back("LD_PRELOAD=" + library_path);
-  for (const auto& [name, value] : row.environment) variables.push_back(name + "=" + value);
-  return variables;
-}
 
 struct Pipe {
   int read_fd = -1;
@@ -66,7 +44,7 @@ std::unique_ptr<WorkerProcess> WorkerProcess::Start(const AllocatorRow& row, con
     return nullptr;
   }
   // All memory is taken before fork: the child makes system calls only.
-  std::vector<std::string> variables = WorkerEnvironment(row, library_path);
+  std::vector<std::string> variables = RowEnvironment(row, library_path);
   std::vector<char*> envp;
   for (std::string& variable : variables) envp.push_back(variable.data());
   envp.push_back(nullptr);

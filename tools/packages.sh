@@ -8,7 +8,9 @@ set -u
 
 build_packages=(g++ cmake ninja-build pkg-config git libhwloc-dev libnuma-dev librocksdb-dev libcli11-dev libfmt-dev
                 nlohmann-json3-dev)
-bench_packages=(libbenchmark-dev libjs-chart.js libjemalloc2 libgoogle-perftools4 libtcmalloc-minimal4 libmimalloc2.0)
+# Boost by its version: the unversioned libboost-dev is another one, and the two cannot be installed together.
+bench_packages=(libbenchmark-dev libboost1.81-dev libjs-chart.js libjemalloc2 libgoogle-perftools4 libtcmalloc-minimal4
+                libmimalloc2.0 libtbbmalloc2)
 test_packages=(clang clang-format clang-tidy libgtest-dev libgmock-dev qemu-system-x86 busybox-static cpio valgrind)
 
 usage() {
@@ -19,7 +21,7 @@ Installs the Debian packages of each GROUP that are missing: with apt as root, t
 password, and otherwise not at all: then it prints the line that does and exits 2.
 
   GROUP      build   compilers' and libraries' packages for the pool, the tools and kv_bench
-             bench   the allocators that kv_bench compares, and the charts of its report
+             bench   the allocators that kv_bench and pool_bench compare, and the charts of their reports
              test    what the tests need on top
   --list     print the packages, install nothing
   --missing  print those that are missing, install nothing

@@ -121,7 +121,7 @@ TEXT
   pages=0
   if [[ $allocators == all ]]; then
     allocators=malloc,malloc-thp,jemalloc,jemalloc-thp,tcmalloc,tcmalloc-thp,mimalloc,mimalloc-thp
-    allocators+=,hugepool-small,hugepool-thp,hugepool-thp+jemalloc-thp
+    allocators+=,tbb,tbb-huge,hugepool-small,hugepool-thp,hugepool-thp+jemalloc-thp
   else
     allocators=${allocators//,hugepool-hugetlb+jemalloc-thp/}
     allocators=${allocators//,hugepool-hugetlb/}
