@@ -32,7 +32,7 @@ std::string FormatMeasure(const std::string& title, const MeasureResult& result)
       const double each_ns = 1e9 / line.value.median;
       cells.insert(cells.begin() + 2, fmt::format("{:.{}f}", each_ns, each_ns < 100 ? 2 : 0));
     }
-    const bool is_best_peer = &line == result.best_peer;
+    const bool is_best_peer = line.runs == result.best_peer;
     cells.push_back(is_best_peer ? "best peer" : line.runs->row->kind == RowKind::kLimit ? "limit" : "");
     cells.push_back(PagesText(line.runs->runs.back()));
     lines.push_back(cells);

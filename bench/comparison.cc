@@ -48,18 +48,19 @@ MeasureResult CompareOne(const BenchmarkRuns& benchmark, const Measure& measure)
     if (runs.status == RowStatus::kOk) values = ValuesOf(runs, measure);
     if (!values.empty()) result.lines.push_back({&runs, SpreadOf(std::move(values)), {}, {}});
   }
-  const Line* malloc = nullptr;
+  const RowRuns* malloc = nullptr;
+  const Line* best = nullptr;
   for (const Line& line : result.lines) {
-    if (line.runs->row->name == kBaseline) malloc = &line;
+    if (line.runs->row->name == kBaseline) malloc = line.runs;
     if (line.runs->row->kind != RowKind::kPeer) continue;
-    const Line*& best = result.best_peer;
     const bool is_ahead = best == nullptr || (measure.more_is_better ? line.value.median > best->value.median
                                                                      : line.value.median < best->value.median);
     if (is_ahead) best = &line;
   }
+  if (best != nullptr) result.best_peer = best->runs;
   for (Line& line : result.lines) {
-    if (malloc != nullptr) line.to_malloc = RatioTo(*malloc->runs, *line.runs, measure);
-    if (result.best_peer != nullptr) line.to_best_peer = RatioTo(*result.best_peer->runs, *line.runs, measure);
+    if (malloc != nullptr) line.to_malloc = RatioTo(*malloc, *line.runs, measure);
+    if (result.best_peer != nullptr) line.to_best_peer = RatioTo(*result.best_peer, *line.runs, measure);
   }
   return result;
 }
@@ -70,7 +71,7 @@ nlohmann::ordered_json ToJson(const MeasureResult& result) {
   nlohmann::ordered_json out = {{"key", result.measure->key},
                                 {"title", result.measure->title},
                                 {"more_is_better", result.measure->more_is_better},
-                                {"best_peer", result.best_peer ? json(result.best_peer->runs->row->name) : json()}};
+                                {"best_peer", result.best_peer ? json(result.best_peer->row->name) : json()}};
   out["lines"] = nlohmann::ordered_json::array();
   for (const Line& line : result.lines) {
     out["lines"].push_back({{"row", line.runs->row->name},

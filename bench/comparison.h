@@ -51,8 +51,8 @@ struct Line {
 
 struct MeasureResult {
   const Measure* measure = nullptr;
-  std::vector<Line> lines;          // rows that have it, in their order
-  const Line* best_peer = nullptr;  // by its median; nullptr where no peer ran
+  std::vector<Line> lines;             // rows that have it, in their order
+  const RowRuns* best_peer = nullptr;  // by its median; nullptr where no peer ran
 };
 
 // Every measure that any row of the benchmark has. Lines point into the argument.

@@ -66,14 +66,18 @@ class Hands {
 
   static void Stamp(void* block, size_t bytes, uint64_t stamp) {
     std::memcpy(block, &stamp, sizeof stamp);
-    if constexpr (kVerified) std::memcpy(LastWord(block, bytes), &stamp, sizeof stamp);
+    if constexpr (kVerified) {
+      if (HasLastWord(bytes)) std::memcpy(LastWord(block, bytes), &stamp, sizeof stamp);
+    }
   }
   static bool Holds(void* block, size_t bytes, uint64_t stamp) {
     return std::memcmp(block, &stamp, sizeof stamp) == 0 &&
-           std::memcmp(LastWord(block, bytes), &stamp, sizeof stamp) == 0;
+           (!HasLastWord(bytes) || std::memcmp(LastWord(block, bytes), &stamp, sizeof stamp) == 0);
   }
 
  private:
+  // That is not a part of the first.
+  static bool HasLastWord(size_t bytes) { return bytes >= 2 * sizeof(uint64_t); }
   static std::byte* LastWord(void* block, size_t bytes) {
     return static_cast<std::byte*>(block) + bytes - sizeof(uint64_t);
   }

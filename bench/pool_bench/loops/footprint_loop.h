@@ -53,10 +53,10 @@ void FootprintLoop(benchmark::State& state, ShelfType& shelf, const FootprintPla
   uint64_t payload_bytes = 0;
   const auto allocate = [&](size_t i) {
     sizes[i] = choose_bytes();
-    blocks[i] = hands.Allocate(sizes[i], stamp + i);
-    if (blocks[i] == nullptr) [[unlikely]]
-      return false;
+    blocks[i] = hands.AllocateUnwritten(sizes[i]);
+    if (blocks[i] == nullptr) return false;
     TouchPages(blocks[i], sizes[i]);
+    hands.Stamp(blocks[i], sizes[i], stamp + i);
     payload_bytes += sizes[i];
     return true;
   };

@@ -22,11 +22,11 @@ namespace hugepool::bench {
 
 inline constexpr size_t kSmallPageBytes = 4096;
 
-// One word on each 4 KiB page of the block, and its last byte; the first word is left alone.
+// A byte on each 4 KiB page of the block, and its last one. The contents are written after it.
 inline void TouchPages(void* block, size_t bytes) {
   auto* const begin = static_cast<volatile std::byte*>(block);
-  for (size_t at = kSmallPageBytes; at < bytes; at += kSmallPageBytes) begin[at] = std::byte{1};
-  if (bytes > 2 * sizeof(uint64_t)) begin[bytes - sizeof(uint64_t) - 1] = std::byte{1};
+  for (size_t at = 0; at < bytes; at += kSmallPageBytes) begin[at] = std::byte{1};
+  begin[bytes - 1] = std::byte{1};
 }
 
 template <typename ShelfType>
@@ -53,8 +53,8 @@ void GrowthLoop(benchmark::State& state, ShelfType& shelf, size_t bytes) {
       const auto allocated = Clock::now();
       if (blocks[i] == nullptr) [[unlikely]]
         return Trouble::kRefused;
-      hands.Stamp(blocks[i], bytes, stamp + i);
       TouchPages(blocks[i], bytes);
+      hands.Stamp(blocks[i], bytes, stamp + i);
       const auto used = Clock::now();
       allocate_ns->Record(nanoseconds(allocated - start));
       first_use_ns->Record(nanoseconds(used - start));
