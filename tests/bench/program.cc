@@ -33,8 +33,9 @@ nlohmann::json FileJson(const std::string& path) {
   return nlohmann::json::parse(FileText(path), nullptr, /*allow_exceptions=*/false);
 }
 
-Program::Program(const std::vector<std::string>& arguments) {
-  std::vector<std::string> texts = {"kv_bench"};
+Program::Program(const std::vector<std::string>& arguments, const std::string& path) {
+  const std::string program = path.empty() ? KV_BENCH : path;
+  std::vector<std::string> texts = {program.substr(program.rfind('/') + 1)};
   texts.insert(texts.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
   for (std::string& text : texts) argv.push_back(text.data());
@@ -47,7 +48,7 @@ Program::Program(const std::vector<std::string>& arguments) {
   if (pid_ == 0) {
     dup2(output_fd_, STDOUT_FILENO);
     dup2(pipe_fds[1], STDERR_FILENO);
-    execv(KV_BENCH, argv.data());
+    execv(program.c_str(), argv.data());
     _exit(126);
   }
   close(pipe_fds[1]);
@@ -94,8 +95,10 @@ std::vector<pid_t> Program::Workers() const {
   return {std::istream_iterator<pid_t>(list), std::istream_iterator<pid_t>()};
 }
 
-Outcome RunKvBench(const std::vector<std::string>& arguments) {
-  Program program(arguments);
+Outcome RunKvBench(const std::vector<std::string>& arguments) { return RunProgram(KV_BENCH, arguments); }
+
+Outcome RunProgram(const std::string& path, const std::vector<std::string>& arguments) {
+  Program program(arguments, path);
   Outcome outcome;
   outcome.exit_code = program.Wait();
   outcome.output = program.output();

@@ -1,4 +1,4 @@
-// Program: one run of kv_bench, from the outside; and a directory for its files.
+// Program: one run of kv_bench or of another of our programs, from the outside; and a directory for its files.
 //
 // Shape      standard error through a pipe (so that a test can wait for a line), standard output into a file
 // Owner      the test; the destructor ends a program that still runs
@@ -31,8 +31,8 @@ nlohmann::json FileJson(const std::string& path);
 
 class Program {
  public:
-  // Starts kv_bench.
-  explicit Program(const std::vector<std::string>& arguments);
+  // Starts kv_bench, or the program of that path.
+  explicit Program(const std::vector<std::string>& arguments, const std::string& path = "");
   ~Program();
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
@@ -62,6 +62,7 @@ struct Outcome {
   std::string error;
 };
 Outcome RunKvBench(const std::vector<std::string>& arguments);
+Outcome RunProgram(const std::string& path, const std::vector<std::string>& arguments);
 
 }  // namespace hugepool::testing
 
