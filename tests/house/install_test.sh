@@ -74,6 +74,17 @@ case $case_name in
     build_with_cmake ""
     build_with_pkg_config shared
     ;;
+  pool_bench)
+    # What is measured is what users get: the benchmark is a user's project, too.
+    must "configuring pool_bench" "$cmake" -G Ninja -S "$(dirname "$0")/../../bench/pool_bench" -B "$scratch/build" \
+      -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_BUILD_TYPE=Debug
+    must "building pool_bench" "$cmake" --build "$scratch/build"
+    check_linked "$scratch/build/pool_bench" shared
+    readelf -d "$scratch/build/pool_bench" | grep -E 'R(UN)?PATH' | grep -qF "$prefix" ||
+      fail "pool_bench does not load the installed library"
+    must "running pool_bench" "$scratch/build/pool_bench" --subject=pool '--benchmark_filter=^pair/64/' \
+      --capacity=64M --benchmark_min_time=0.001
+    ;;
   *) fail "unknown case '$case_name'" ;;
 esac
 echo "passed"

@@ -14,6 +14,7 @@ case $case_name in
     arguments=("${hide[@]}" -DHUGEPOOL_hwloc_INCLUDE=/usr/include -DHUGEPOOL_numa_INCLUDE=/usr/include)
     package=librocksdb-dev
     ;;
+  benchmark) arguments=(-DCMAKE_DISABLE_FIND_PACKAGE_benchmark=ON) package=libbenchmark-dev ;;
   GTest) arguments=(-DCMAKE_DISABLE_FIND_PACKAGE_GTest=ON -DHUGEPOOL_BUILD_TESTS=ON) package=libgtest-dev ;;
   *) fail "unknown case '$case_name'" ;;
 esac

@@ -26,9 +26,15 @@ case $case_name in
     refused 2 "--stage is 'nothing'.*release" tests/run.sh --stage nothing
     refused 2 "--stage needs a value" tests/run.sh --stage
     refused 2 "unknown.*everything" tools/packages.sh everything
+    refused 2 "unknown.*--frobnicate" bench/compare --frobnicate
+    refused 2 "--rounds is '0'.*1 to 1000" bench/compare --rounds 0
+    refused 2 "--rounds is '1.5'.*a whole number" bench/compare --rounds=1.5
+    refused 2 "--min_time is 'long'.*0.001 to 3600" bench/compare --min_time long
+    refused 2 "--huge_pages is '-1'.*0 to 16777216" bench/compare --huge_pages -1
+    refused 2 "--rows needs a value" bench/compare --rows
     ;;
   help)
-    for script in tools/quickstart.sh tests/run.sh tools/packages.sh tools/huge_pages.sh; do
+    for script in tools/quickstart.sh tests/run.sh tools/packages.sh tools/huge_pages.sh bench/compare; do
       refused 0 "^usage: (\./)?$script" "$script" --help
     done
     ;;
