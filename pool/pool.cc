@@ -25,6 +25,10 @@ size_t Pool::AllocateBatch(size_t bytes, void** blocks, size_t count) noexcept {
   return core_->AllocateBatch(bytes, blocks, count);
 }
 void Pool::DeallocateBatch(void* const* blocks, size_t count) noexcept { core_->DeallocateBatch(blocks, count); }
+size_t Pool::AddSizeClass(size_t bytes, Error* error) noexcept {
+  Error ignored;
+  return core_->AddSizeClass(bytes, error == nullptr ? &ignored : error);
+}
 size_t Pool::UsableSize(const void* block) const noexcept { return core_->UsableSize(block); }
 int Pool::NodeOf(const void* block) const noexcept { return core_->NodeOf(block); }
 bool Pool::Owns(const void* block) const noexcept { return core_->Owns(block); }

@@ -245,6 +245,26 @@ void PoolCore::Deallocate(void* block, size_t bytes) {
   Deallocate(block);
 }
 
+size_t PoolCore::AddSizeClass(size_t bytes, Error* error) {
+  const auto refuse = [error](ErrorCode code, std::string message, std::string mend) {
+    *error =
+        Error{.code = code, .operation = "Pool::AddSizeClass", .message = std::move(message), .mend = std::move(mend)};
+    return size_t{0};
+  };
+  if (bytes == 0 || bytes > kMaxSlabBytes) {
+    return refuse(ErrorCode::kInvalidArgument, "bytes = " + std::to_string(bytes) + " is out of range",
+                  "Allowed: 1 to " + FormatBytes(kMaxSlabBytes) + "; larger blocks take runs of 64 KiB.");
+  }
+  const std::optional<SizeClass> size_class = slabs_->classes().Add(bytes);
+  if (!size_class) {
+    return refuse(ErrorCode::kInvalidArgument,
+                  "this pool has " + std::to_string(kAddedClassLimit) + " added size classes already; " +
+                      std::to_string(bytes) + " bytes would be one more",
+                  "Add fewer, or round sizes that lie close together up to one of them.");
+  }
+  return slabs_->classes().ObjectBytes(*size_class);
+}
+
 // In a child the windows are not mapped: whatever it allocates comes from malloc, and goes back there.
 void* PoolCore::AllocateInChild(size_t bytes, size_t alignment_bytes) {
   child_allocate_count_.fetch_add(1, std::memory_order_relaxed);

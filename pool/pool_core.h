@@ -50,6 +50,7 @@ class PoolCore {
   void Deallocate(void* block);
   void Deallocate(void* block, size_t bytes);
   void DeallocateBatch(void* const* blocks, size_t count);
+  size_t AddSizeClass(size_t bytes, Error* error);
   size_t UsableSize(const void* block) const;
   int NodeOf(const void* block) const;
   bool Owns(const void* block) const { return arenas_->map().Contains(block); }

@@ -170,23 +170,23 @@ int64_t CpuCache::TakeSpare(CpuRegions::Cpu& state, int64_t wanted_bytes) {
 // the bytes of room, which may be more than needed.
 int64_t CpuCache::Steal(int cpu, size_t row, size_t tag, int64_t needed_bytes) {
   CpuRegions::Cpu& state = *regions_->Find(cpu);
-  const size_t position_count = state.rows.size() * kTagCount;
-  size_t hand = state.hand.load(std::memory_order_relaxed) % position_count;
+  const size_t row_count = state.rows.size();
+  const uint32_t hand = state.hand.load(std::memory_order_relaxed);
+  size_t victim_row = hand / kTagCount % row_count;
+  size_t from = hand % kTagCount;
   int64_t got_bytes = 0;
-  // Twice around: the first pass may find that everything missed.
-  for (size_t left = 2 * position_count; left != 0 && got_bytes < needed_bytes; --left) {
-    hand = (hand + 1) % position_count;
-    const size_t victim_row = hand / kTagCount;
-    const size_t victim = hand % kTagCount;
+  // Every row twice, the first one once more: the first pass may find that everything missed.
+  for (size_t left = 2 * row_count + 1; got_bytes < needed_bytes;) {
     CpuRegions::Region* const region = state.rows[victim_row].load(std::memory_order_acquire);
-    if (region == nullptr || region->tags.NoneFrom(victim)) {  // on to the next row, or to the next 64 tags
-      const size_t step = region == nullptr ? kTagCount : 64;
-      const size_t skipped = std::min(left, step - hand % step) - 1;
-      hand += skipped;
-      left -= skipped;
+    const size_t victim = region == nullptr ? kTagCount : region->tags.NextFrom(from);
+    if (victim == kTagCount) {
+      if (--left == 0) break;
+      victim_row = (victim_row + 1) % row_count;
+      from = 0;
       continue;
     }
-    if (!region->tags.Has(victim) || (victim == tag && victim_row == row) || region->missed.Remove(victim)) continue;
+    from = victim + 1;
+    if ((victim == tag && victim_row == row) || region->missed.Remove(victim)) continue;
     const SizeClass victim_class = ClassOfTag(static_cast<SlotTag>(victim));
     const int64_t victim_bytes = BytesOf(victim_class);
     Magazine& magazine = region->magazines[victim];
@@ -194,7 +194,7 @@ int64_t CpuCache::Steal(int cpu, size_t row, size_t tag, int64_t needed_bytes) {
     got_bytes += static_cast<int64_t>(CpuRegions::Shrink(magazine, static_cast<size_t>(wanted))) * victim_bytes;
     ReturnExcess(cpu, victim_row, victim_class, magazine);
   }
-  state.hand.store(static_cast<uint32_t>(hand), std::memory_order_relaxed);
+  state.hand.store(static_cast<uint32_t>(victim_row * kTagCount + from % kTagCount), std::memory_order_relaxed);
   return got_bytes;
 }
 

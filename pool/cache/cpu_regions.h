@@ -40,8 +40,15 @@ class TagSet {
  public:
   // Relaxed: a tag stands here before its magazine has room, which its own release publishes.
   bool Has(size_t tag) const { return (words_[tag / 64].load(std::memory_order_relaxed) >> tag % 64 & 1) != 0; }
-  // Whether its word of 64 has none from this tag on.
-  bool NoneFrom(size_t tag) const { return words_[tag / 64].load(std::memory_order_relaxed) >> tag % 64 == 0; }
+  // The smallest from this tag on; kTagCount: none.
+  size_t NextFrom(size_t tag) const {
+    for (size_t word = tag / 64; word < words_.size(); ++word) {
+      const uint64_t above = word == tag / 64 ? ~uint64_t{0} << tag % 64 : ~uint64_t{0};
+      const uint64_t left = words_[word].load(std::memory_order_relaxed) & above;
+      if (left != 0) return word * 64 + static_cast<size_t>(std::countr_zero(left));
+    }
+    return kTagCount;
+  }
   void Add(size_t tag) { words_[tag / 64].fetch_or(uint64_t{1} << tag % 64, std::memory_order_relaxed); }
   bool Remove(size_t tag) {
     const uint64_t bit = uint64_t{1} << tag % 64;

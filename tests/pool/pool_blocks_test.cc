@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
+#include <random>
 #include <set>
 #include <thread>
 #include <vector>
@@ -180,6 +182,68 @@ TEST_F(PoolBlocks, ThreadsThatOnlyAllocateAndExitStrandAtMostTheBudget) {
     }).join();
     ASSERT_LE(pool.Stats().cached_bytes, (4 + 1) * kBudgetBytes);
   }
+}
+
+TEST_F(PoolBlocks, AnAddedSizeClassTakesWhatItSaysAndNoMore) {
+  Pool& pool = Make(64 * kMiB);
+  void* const before = pool.Allocate(4200);
+  EXPECT_EQ(pool.UsableSize(before), 4352u);
+  Error error;
+  EXPECT_EQ(pool.AddSizeClass(4200, &error), 4224u) << error.ToString();
+  EXPECT_EQ(pool.AddSizeClass(4200, &error), 4224u);
+  std::vector<void*> blocks;
+  for (int i = 0; i < 500; ++i) {
+    blocks.push_back(pool.Allocate(4200));
+    ASSERT_EQ(pool.UsableSize(blocks.back()), 4224u);
+    std::memset(blocks.back(), i, 4224);
+  }
+  // Freed by what was asked for, whichever class it came from.
+  pool.Deallocate(before, 4200);
+  for (void* block : blocks) pool.Deallocate(block, 4200);
+  EXPECT_EQ(pool.Stats().allocated_bytes, 0u);
+  pool.Trim(0);
+  EXPECT_EQ(pool.Stats().committed_bytes, 0u);
+}
+
+TEST_F(PoolBlocks, TooManyAddedSizeClassesAndBadOnesAreRefusedByName) {
+  Pool& pool = Make(64 * kMiB);
+  Error error;
+  EXPECT_EQ(pool.AddSizeClass(0, &error), 0u);
+  EXPECT_THAT(error.ToString(), ::testing::HasSubstr("bytes = 0"));
+  EXPECT_EQ(pool.AddSizeClass(kMiB, &error), 0u);
+  EXPECT_THAT(error.ToString(), ::testing::HasSubstr("1 to 256K"));
+  size_t bytes = 5000;
+  while (bytes < 20'000 && pool.AddSizeClass(bytes, &error) != 0) bytes += 65;
+  EXPECT_THAT(error.ToString(), ::testing::HasSubstr("32 added size classes already"));
+  EXPECT_EQ(pool.AddSizeClass(1, nullptr), 16u) << "a size that is there is no addition";
+}
+
+// Each form of batch, against the single calls.
+TEST_F(PoolBlocks, BatchesHandOutDistinctBlocksAndTakeAnyMixtureBack) {
+  Pool& pool = Make(64 * kMiB);
+  std::vector<void*> blocks;
+  for (const size_t bytes : {1, 64, 4160, 40'000, 300'000}) {
+    std::vector<void*> batch(60);
+    ASSERT_EQ(pool.AllocateBatch(bytes, batch.data(), batch.size()), batch.size());
+    for (void* block : batch) {
+      ASSERT_GE(pool.UsableSize(block), bytes);
+      std::memset(block, 1, bytes);
+    }
+    blocks.insert(blocks.end(), batch.begin(), batch.end());
+  }
+  blocks.push_back(nullptr);
+  std::sort(blocks.begin(), blocks.end());
+  EXPECT_EQ(std::adjacent_find(blocks.begin(), blocks.end()), blocks.end());
+  std::mt19937 random(1);
+  std::shuffle(blocks.begin(), blocks.end(), random);
+  pool.DeallocateBatch(blocks.data(), blocks.size());
+  EXPECT_EQ(pool.Stats().allocated_bytes, 0u);
+  // As many as there are, and no more.
+  std::vector<void*> all(100);
+  const size_t got = pool.AllocateBatch(kMiB, all.data(), all.size());
+  EXPECT_EQ(got, 64u);
+  EXPECT_EQ(pool.Stats().failed_count, 1u);
+  pool.DeallocateBatch(all.data(), got);
 }
 
 TEST_F(PoolBlocks, StatisticsAddUp) {
