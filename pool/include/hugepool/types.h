@@ -11,6 +11,8 @@ namespace hugepool {
 
 // A huge page of x86-64 and AArch64 (4 KiB granule), and the unit in which a pool grows.
 inline constexpr size_t kHugePageBytes = size_t{2} << 20;
+// The largest object of a SlabCache or ObjectCache; larger blocks come from Pool alone.
+inline constexpr size_t kMaxObjectBytes = size_t{256} << 10;
 // The largest alignment that a pool serves.
 inline constexpr size_t kMaxAlignmentBytes = 4096;
 // Every block starts on at least this; blocks of kCacheLineFromBytes and more start on a cache line.
