@@ -87,6 +87,7 @@ TEST_F(ObjectCaches, FillThePoolWithIntactAlignedObjectsOfEverySize) {
   FillWhileStamped<Lively<4160>>();
   FillWhileStamped<Lively<4096, 4096>>();
   FillWhileStamped<Lively<12'288, 4096>>();
+  FillWhileStamped<Lively<36'864, 4096>>();  // the smallest class that is large enough is aligned to 128 B
   FillWhileStamped<Lively<kMaxObjectBytes>>();
   FillWhileStamped<Lively<kMaxObjectBytes, kMaxAlignmentBytes>>();
 }

@@ -4,6 +4,7 @@
 #error "this file is to be compiled without exceptions"
 #endif
 
+#include "hugepool/local_pool.h"
 #include "hugepool/object_cache.h"
 
 namespace hugepool::testing {
@@ -24,6 +25,14 @@ std::string PlainUserComplaint(const std::shared_ptr<Pool>& pool) {
   if (record == nullptr || record->number != 7) return "ObjectCache::New did not make the record";
   cache->Delete(record);
   if (cache->MakeUnique(8)->number != 8) return "ObjectCache::MakeUnique did not make the record";
+  {
+    auto local = LocalPool<Record>::Create(pool, nullptr);
+    if (!local) return "LocalPool::Create refused";
+    Record* const owned = local->New(9);
+    if (owned == nullptr || owned->number != 9) return "LocalPool::New did not make the record";
+    local->Delete(owned);
+    if (local->live_count() != 0) return "LocalPool::Delete did not free the record";
+  }
   return pool->Stats().allocated_count == 0 ? "" : "a record was not freed";
 }
 
