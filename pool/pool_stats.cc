@@ -1,11 +1,33 @@
 #include "hugepool/pool_stats.h"
 
+#include <algorithm>
+
 #include "hugepool/pool_options.h"
 
 namespace hugepool {
 namespace {
 
 std::string MiB(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+
+constexpr size_t kMaxTextClasses = 5;
+
+// The classes that take most, the largest first; empty ones are left out, and how many the rest are is said.
+std::string TextOfClasses(std::vector<ClassStats> classes) {
+  std::erase_if(classes, [](const ClassStats& c) { return c.slab_bytes == 0; });
+  std::stable_sort(classes.begin(), classes.end(),
+                   [](const ClassStats& a, const ClassStats& b) { return a.slab_bytes > b.slab_bytes; });
+  std::string text;
+  for (size_t i = 0; i < std::min(classes.size(), kMaxTextClasses); ++i) {
+    const ClassStats& c = classes[i];
+    text += "  class " + std::to_string(c.object_bytes) + " on node " + std::to_string(c.node_id) + ": " +
+            FormatBytes(c.slab_bytes) + " in " + std::to_string(c.slab_count) + " slabs, used " +
+            std::to_string(c.used_count) + ", of which cached " + std::to_string(c.cached_count) + "\n";
+  }
+  if (classes.size() > kMaxTextClasses) {
+    text += "  and " + std::to_string(classes.size() - kMaxTextClasses) + " smaller classes\n";
+  }
+  return text;
+}
 
 }  // namespace
 
@@ -25,6 +47,7 @@ std::string PoolStats::ToText() const {
             MiB(node.degraded_bytes) + ", unverified " + MiB(node.unverified_bytes) + ", departures " +
             std::to_string(node.departure_count) + ", misplaced " + std::to_string(node.misplaced_count) + "\n";
   }
+  text += TextOfClasses(classes);
   const auto counted = [&text](const char* what, uint64_t count) {
     if (count != 0) text += std::string("  ") + what + " " + std::to_string(count) + "\n";
   };

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,17 @@ struct NodeStats {
   uint64_t misplaced_count = 0;                           // pages that the kernel put elsewhere; given back at once
 };
 
+// The slabs of one size class on one node.
+struct ClassStats {
+  int node_id = -1;           // the kernel's id
+  uint64_t object_bytes = 0;  // what one object of the class takes
+  uint64_t slab_count = 0;    // slabs now
+  uint64_t slab_bytes = 0;    // of them, objects used and free
+  uint64_t used_count = 0;    // objects out of the slabs: in users' hands and in caches
+  uint64_t cached_count = 0;  // those of them in caches
+  std::array<uint64_t, kBackingCount> slab_bytes_by_backing{};  // slab_bytes, by Backing of the page
+};
+
 struct PoolStats {
   std::string name;
   std::string backing;     // what huge_pages asked for: "required", "preferred", …
@@ -49,6 +61,7 @@ struct PoolStats {
   uint64_t child_allocate_count = 0;     // in a forked child: Allocate calls served by malloc
   uint64_t child_deallocate_count = 0;   // in a forked child: frees of the parent's blocks, ignored
   std::vector<NodeStats> nodes;          // every node that this pool may use, by node_id
+  std::vector<ClassStats> classes;       // one for each node and class with slabs, by node_id, then object_bytes
 
   uint64_t DegradedBytes() const {
     uint64_t sum = 0;
@@ -63,8 +76,20 @@ struct PoolStats {
   // All memory of the pool: footprint as docs/design.md defines it.
   uint64_t FootprintBytes() const { return committed_bytes + metadata_bytes; }
 
-  // A few lines for people.
+  // A few lines for people, with the largest classes.
   HUGEPOOL_EXPORT std::string ToText() const;
+
+  // One JSON object in one line: the fields under their own names, what is by Backing as an object of "hugetlb",
+  // "transparent" and "small". Numbers are whole and may need all 64 bits. Always UTF-8: bytes of the name that are
+  // none become U+FFFD. Cost: linear in nodes and classes, as all three.
+  HUGEPOOL_EXPORT std::string ToJson() const;
+
+  // The text exposition format 0.0.4 of Prometheus. Metrics are named hugepool_..., quantities by their unit, counters
+  // end in _total. Labels: pool, node, backing, object_bytes. Serve it as "text/plain; version=0.0.4".
+  HUGEPOOL_EXPORT std::string ToPrometheus() const;
+  // The same of several pools in one valid page, where the texts of each behind another would not be: every metric is
+  // described once. Of pools with one name the later ones are called "name#2", "name#3", in the order given.
+  HUGEPOOL_EXPORT static std::string ToPrometheus(std::span<const PoolStats> pools);
 };
 
 // What the kernel says about the pool's pages (Pool::VerifyPlacement): nothing in it comes from the pool's books.
