@@ -34,6 +34,7 @@ bool ReadSmaps(const Range& pool, PlacementReport* report, Error* error) {
   bool inside = false;
   uint64_t rss_bytes = 0;
   uint64_t transparent_bytes = 0;
+  uint64_t page_bytes = 0;
   char line[512];
   while (std::fgets(line, sizeof line, file.get()) != nullptr) {
     uintptr_t first = 0;
@@ -44,6 +45,8 @@ bool ReadSmaps(const Range& pool, PlacementReport* report, Error* error) {
       inside = first >= pool.first && last <= pool.last;
     } else if (!inside) {
       continue;
+    } else if (std::sscanf(line, "KernelPageSize: %" SCNu64 " kB", &kib) == 1) {
+      page_bytes = kib * 1024;
     } else if (std::sscanf(line, "Rss: %" SCNu64 " kB", &kib) == 1) {
       rss_bytes += kib * 1024;
     } else if (std::sscanf(line, "AnonHugePages: %" SCNu64 " kB", &kib) == 1) {
@@ -51,6 +54,7 @@ bool ReadSmaps(const Range& pool, PlacementReport* report, Error* error) {
     } else if (std::sscanf(line, "Private_Hugetlb: %" SCNu64 " kB", &kib) == 1 ||
                std::sscanf(line, "Shared_Hugetlb: %" SCNu64 " kB", &kib) == 1) {
       report->hugetlb_bytes += kib * 1024;
+      if (kib != 0) report->hugetlb_page_bytes = page_bytes;
     }
   }
   report->transparent_bytes = transparent_bytes;
@@ -83,9 +87,10 @@ std::optional<PlacementReport> AskKernel(ArenaSet& arenas, Error* error) {
     PlacementReport::Node& node = report.nodes.emplace_back();
     node.node_id = arenas.NodeIdOf(window);
     std::vector<void*> addresses;
-    arenas.arena(window).ForEachPage([&](char* page, Backing backing) {
-      const size_t step = backing == Backing::kHugetlb ? kHugePageBytes : kSmallPageBytes;
-      for (size_t offset = 0; offset < kHugePageBytes; offset += step) addresses.push_back(page + offset);
+    arenas.arena(window).ForEachUnit([&](char* unit, Backing backing) {
+      // A hugetlb page, whatever its size, has one answer.
+      const size_t count = backing == Backing::kHugetlb ? 1 : kHugePageBytes / kSmallPageBytes;
+      for (size_t i = 0; i < count; ++i) addresses.push_back(unit + i * kSmallPageBytes);
     });
     const int refused = LookUp(arenas.os(), &addresses, &node);
     if (refused != 0) {

@@ -42,9 +42,22 @@ bool Validate(const PoolOptions& options, const Topology& topology, Error* error
   } else {
     for (const NodeIndex node : topology.usable_nodes()) memory_bytes += topology.node(node).memory_bytes;
   }
-  if (options.capacity_bytes < kHugePageBytes || options.capacity_bytes > memory_bytes) {
-    return Refuse(error, "capacity_bytes = " + std::to_string(options.capacity_bytes) + " is out of range",
-                  "Allowed: " + FormatBytes(kHugePageBytes) + " to " + std::to_string(memory_bytes) +
+  if (options.page_bytes != kHugePageBytes && options.page_bytes != kGiantPageBytes) {
+    return Refuse(error, "page_bytes = " + std::to_string(options.page_bytes) + " is no size of a pool's pages",
+                  "Allowed: " + FormatBytes(kHugePageBytes) + ", " + FormatBytes(kGiantPageBytes) + ".");
+  }
+  const bool hugetlb = options.huge_pages == HugePages::kRequired || options.huge_pages == HugePages::kPreferred;
+  if (options.page_bytes != kHugePageBytes && !hugetlb) {
+    return Refuse(error,
+                  "page_bytes = 1G has no meaning with huge_pages = " + std::string(ToString(options.huge_pages)) +
+                      ", which leaves reserved pages to others",
+                  "Allowed with it: huge_pages = required, preferred.");
+  }
+  if (options.capacity_bytes < options.page_bytes || options.capacity_bytes > memory_bytes) {
+    return Refuse(error,
+                  "capacity_bytes = " + std::to_string(options.capacity_bytes) + " is out of range" +
+                      (options.page_bytes == kHugePageBytes ? "" : " for page_bytes = 1G"),
+                  "Allowed: " + FormatBytes(options.page_bytes) + " to " + std::to_string(memory_bytes) +
                       " (the memory of " +
                       (one_node ? "node " + std::to_string(options.placement.node_id) : "the usable nodes") + ").");
   }
@@ -72,7 +85,8 @@ bool Validate(const PoolOptions& options, const Topology& topology, Error* error
 }
 
 PoolOptions Rounded(PoolOptions options) {
-  options.capacity_bytes = (options.capacity_bytes + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes;
+  const size_t page_bytes = options.page_bytes;
+  options.capacity_bytes = (options.capacity_bytes + page_bytes - 1) / page_bytes * page_bytes;
   return options;
 }
 
@@ -312,6 +326,7 @@ PoolStats PoolCore::Stats() {
   stats.name = options_.name;
   stats.backing = ToString(options_.huge_pages);
   stats.placement = ToString(options_.placement);
+  stats.page_bytes = options_.page_bytes;
   stats.cache_mode = ToString(cache_->mode());
   stats.aborted_sequence_count = PercpuAbortCount();
   stats.capacity_bytes = options_.capacity_bytes;

@@ -95,6 +95,15 @@ bool ParseOption(std::string_view name, std::string_view value, PoolOptions* opt
     }};
     return ParseWord(name, value, kWords, &options->cpu_cache, error);
   }
+  if (name == "page") {
+    size_t bytes = 0;
+    if (!ParseSize(name, value, &bytes, error)) return false;
+    if (bytes != kHugePageBytes && bytes != kGiantPageBytes) {
+      return Refuse(error, "page = '" + std::string(value) + "' is no size of a pool's pages", "Allowed: 2M, 1G.");
+    }
+    options->page_bytes = bytes;
+    return true;
+  }
   if (name == "populate_at_start") {
     constexpr std::array<std::pair<std::string_view, PopulateAtStart>, 2> kWords = {{
         {"none", PopulateAtStart::kNone},
@@ -117,7 +126,7 @@ bool ParseOption(std::string_view name, std::string_view value, PoolOptions* opt
     return true;
   }
   return Refuse(error, "option '" + std::string(name) + "' is not known",
-                "Allowed: capacity, huge_pages, placement, populate_at_start, wait_for_huge_pages_seconds, "
+                "Allowed: capacity, huge_pages, page, placement, populate_at_start, wait_for_huge_pages_seconds, "
                 "cpu_cache, cache_bytes_per_cpu, name.");
 }
 
@@ -145,6 +154,7 @@ std::optional<PoolOptions> PoolOptions::Parse(std::string_view text, Error* erro
 std::string PoolOptions::ToString() const {
   std::string text = "capacity=" + FormatBytes(capacity_bytes);
   text += std::string("; huge_pages=") + hugepool::ToString(huge_pages);
+  text += "; page=" + FormatBytes(page_bytes);
   text += "; placement=" + hugepool::ToString(placement);
   text += std::string("; populate_at_start=") + (populate_at_start == PopulateAtStart::kAll ? "all" : "none");
   text += "; wait_for_huge_pages_seconds=" + std::to_string(wait_for_huge_pages_seconds);

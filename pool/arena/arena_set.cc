@@ -2,17 +2,22 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace hugepool::internal {
 namespace {
 
-constexpr size_t kMinWindowBytes = 2 * kHugePageBytes;
 constexpr uint64_t kWaitStepNs = 50'000'000;
 
 std::vector<NodeIndex> NodesOf(const Placement& placement, const Topology& topology) {
   if (placement.policy != Placement::Policy::kNode) return topology.usable_nodes();
   return {*topology.FindNode(placement.node_id)};
 }
+
+size_t RoundUp(size_t bytes, size_t unit_bytes) { return (bytes + unit_bytes - 1) / unit_bytes * unit_bytes; }
+
+// "2 MiB", "1 GiB".
+std::string PageText(size_t page_bytes) { return page_bytes == kHugePageBytes ? "2 MiB" : "1 GiB"; }
 
 bool IsStrict(const Placement& placement) {
   return placement.policy == Placement::Policy::kNode || placement.policy == Placement::Policy::kLocalStrict;
@@ -23,7 +28,7 @@ bool IsStrict(const Placement& placement) {
 std::unique_ptr<ArenaSet> ArenaSet::Create(const PoolOptions& options, OsMemory& os, const Topology& topology,
                                            MetadataMemory& metadata, Error* error) {
   const std::vector<NodeIndex> nodes = NodesOf(options.placement, topology);
-  std::unique_ptr<ArenaSet> set(new ArenaSet(os, options.capacity_bytes));
+  std::unique_ptr<ArenaSet> set(new ArenaSet(os, options));
   if (!set->ReserveWindows(options, nodes.size(), error)) return nullptr;
   if (!set->BuildArenas(options, topology, nodes, metadata, error)) return nullptr;
   if (!set->HugePagesSuffice(options, error)) return nullptr;
@@ -37,19 +42,19 @@ ArenaSet::~ArenaSet() {
 
 bool ArenaSet::ReserveWindows(const PoolOptions& options, size_t window_count, Error* error) {
   const bool both_halves = options.huge_pages == HugePages::kPreferred;
-  size_t window_bytes = std::max(kMinWindowBytes, 2 * std::bit_ceil(options.capacity_bytes));
+  const size_t min_window_bytes = 2 * page_bytes_;
+  size_t window_bytes = std::max(min_window_bytes, 2 * std::bit_ceil(options.capacity_bytes));
   const size_t wanted_bytes = window_bytes * window_count;
   int refused = 0;
   // Halved while all windows together still hold the capacity.
   for (; (both_halves ? window_bytes : window_bytes / 2) * window_count >= options.capacity_bytes &&
-         window_bytes >= kMinWindowBytes;
+         window_bytes >= min_window_bytes;
        window_bytes /= 2) {
-    reservation_bytes_ = window_bytes * window_count + kHugePageBytes;
+    reservation_bytes_ = window_bytes * window_count + page_bytes_;
     refused = os_.Reserve(reservation_bytes_, &reservation_);
     if (refused != 0) continue;
     window_bytes_ = window_bytes;
-    base_ = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(reservation_) + kHugePageBytes - 1) &
-                                    ~(kHugePageBytes - 1));
+    base_ = reinterpret_cast<char*>(RoundUp(reinterpret_cast<uintptr_t>(reservation_), page_bytes_));
     return true;
   }
   *error = Error{.code = ErrorCode::kNoAddressSpace,
@@ -81,6 +86,7 @@ bool ArenaSet::BuildArenas(const PoolOptions& options, const Topology& topology,
                                                                .window = base_ + window * window_bytes_,
                                                                .window_bytes = window_bytes_,
                                                                .huge_pages = options.huge_pages,
+                                                               .page_bytes = page_bytes_,
                                                                .strict = IsStrict(options.placement),
                                                                .only_node = topology.usable_nodes().size() == 1}));
     if (!backings_.back()->Prepare(error)) return false;
@@ -107,14 +113,15 @@ bool ArenaSet::BuildArenas(const PoolOptions& options, const Topology& topology,
 // Waits for a predecessor's pages where told to, and refuses `required` early, with figures, rather than late.
 bool ArenaSet::HugePagesSuffice(const PoolOptions& options, Error* error) {
   if (options.huge_pages != HugePages::kRequired && options.huge_pages != HugePages::kPreferred) return true;
-  const uint64_t needed_count = options.capacity_bytes / kHugePageBytes;
+  const uint64_t needed_count = options.capacity_bytes / page_bytes_;
   const uint64_t deadline_ns = os_.NowNs() + uint64_t{options.wait_for_huge_pages_seconds} * 1'000'000'000;
   uint64_t free_count = 0;
   while (true) {
     free_count = 0;
     for (const auto& backing : backings_) {
       uint64_t count = 0;
-      if (os_.FreeHugePages(backing->node_id(), &count) != 0) return true;  // not told: populating will show
+      if (os_.FreeHugePages(backing->node_id(), page_bytes_, &count) != 0)
+        return true;  // not told: populating will show
       free_count += count;
     }
     if (free_count >= needed_count) return true;
@@ -124,36 +131,44 @@ bool ArenaSet::HugePagesSuffice(const PoolOptions& options, Error* error) {
   if (options.huge_pages == HugePages::kPreferred) return true;
   const bool one_node = backings_.size() == 1;
   const std::string node = std::to_string(backings_.front()->node_id());
+  std::string mend = "Reserve them: hugepool check --need " + (one_node ? "node" + node + "=" : std::string()) +
+                     FormatBytes(options.capacity_bytes) + " prints the command.";
+  if (page_bytes_ == kGiantPageBytes) {
+    const std::string folder = one_node ? "/sys/devices/system/node/node" + node : "/sys/kernel/mm";
+    mend = "Reserve them at boot: hugepagesz=1G hugepages=" + std::to_string(needed_count) +
+           " on the kernel's command line; or now, where memory is not fragmented: f=" + folder +
+           "/hugepages/hugepages-1048576kB/nr_hugepages; echo $(($(cat $f) + " +
+           std::to_string(needed_count - free_count) + ")) | sudo tee $f";
+  }
   *error = Error{.code = ErrorCode::kNoHugePages,
                  .operation = "Pool::Create",
                  .node_id = one_node ? backings_.front()->node_id() : -1,
                  .bytes = options.capacity_bytes,
-                 .message = "huge_pages = required needs " + std::to_string(needed_count) + " free pages of 2 MiB on " +
+                 .message = "huge_pages = required needs " + std::to_string(needed_count) + " free pages of " +
+                            PageText(page_bytes_) + " on " +
                             (one_node ? "node " + node : std::to_string(backings_.size()) + " nodes") + "; " +
                             std::to_string(free_count) + " are free",
-                 .mend = "Reserve them: hugepool check --need " + (one_node ? "node" + node + "=" : std::string()) +
-                         FormatBytes(options.capacity_bytes) + " prints the command."};
+                 .mend = std::move(mend)};
   return false;
 }
 
 bool ArenaSet::PopulateAtStart(const PoolOptions& options, Error* error) {
   if (options.populate_at_start == PopulateAtStart::kNone) return true;
-  const size_t page_count = options.capacity_bytes / kHugePageBytes;
+  const size_t page_count = options.capacity_bytes / page_bytes_;
   const size_t share = page_count / arenas_.size();
-  size_t left = page_count;
   for (size_t window = 0; window < arenas_.size(); ++window) {
-    left -= arenas_[window]->PopulateAhead(share + (window < page_count % arenas_.size() ? 1 : 0));
+    arenas_[window]->PopulateAhead((share + (window < page_count % arenas_.size() ? 1 : 0)) * page_bytes_);
   }
   // What one node could not give, the others may.
-  for (const auto& arena : arenas_) left -= arena->PopulateAhead(left);
-  if (left == 0) return true;
-  const size_t populated = page_count - left;
+  const auto left_bytes = [this] { return budget_.capacity_bytes() - budget_.committed_bytes(); };
+  for (const auto& arena : arenas_) arena->PopulateAhead(left_bytes());
+  if (left_bytes() == 0) return true;
   *error =
       Error{.code = options.huge_pages == HugePages::kRequired ? ErrorCode::kNoHugePages : ErrorCode::kNoMemory,
             .operation = "Pool::Create",
-            .bytes = left * kHugePageBytes,
-            .message = "populate_at_start = all: " + std::to_string(populated) + " of " + std::to_string(page_count) +
-                       " pages of 2 MiB could be populated",
+            .bytes = left_bytes(),
+            .message = "populate_at_start = all: " + std::to_string(budget_.committed_bytes() / page_bytes_) + " of " +
+                       std::to_string(page_count) + " pages of " + PageText(page_bytes_) + " could be populated",
             .mend = "Lower capacity_bytes, free memory on these nodes, or reserve huge pages: hugepool check --need " +
                     FormatBytes(options.capacity_bytes) + " prints the command."};
   return false;
@@ -172,14 +187,14 @@ bool ArenaSet::TrimOthers(size_t window, size_t needed_bytes) {
 
 void* ArenaSet::AllocateSlab(size_t window, size_t slot_count, SlotTag tag) {
   void* slab = arenas_[window]->AllocateSlab(slot_count, tag);
-  if (slab == nullptr && TrimOthers(window, kHugePageBytes)) slab = arenas_[window]->AllocateSlab(slot_count, tag);
+  if (slab == nullptr && TrimOthers(window, page_bytes_)) slab = arenas_[window]->AllocateSlab(slot_count, tag);
   return slab;
 }
 
 void* ArenaSet::AllocateRun(size_t window, size_t slot_count) {
   void* run = arenas_[window]->AllocateRun(slot_count);
-  const size_t needed_bytes = (slot_count * kSlotBytes + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes;
-  if (run == nullptr && TrimOthers(window, needed_bytes)) run = arenas_[window]->AllocateRun(slot_count);
+  if (run == nullptr && TrimOthers(window, RoundUp(slot_count * kSlotBytes, page_bytes_)))
+    run = arenas_[window]->AllocateRun(slot_count);
   return run;
 }
 

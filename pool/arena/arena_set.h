@@ -67,7 +67,8 @@ class ArenaSet {
   OsMemory& os() const { return os_; }
 
  private:
-  ArenaSet(OsMemory& os, size_t capacity_bytes) : os_(os), budget_(capacity_bytes) {}
+  ArenaSet(OsMemory& os, const PoolOptions& options)
+      : os_(os), budget_(options.capacity_bytes), page_bytes_(options.page_bytes) {}
 
   bool ReserveWindows(const PoolOptions& options, size_t window_count, Error* error);
   bool BuildArenas(const PoolOptions& options, const Topology& topology, const std::vector<NodeIndex>& nodes,
@@ -78,6 +79,7 @@ class ArenaSet {
 
   OsMemory& os_;
   CommitBudget budget_;
+  const size_t page_bytes_;  // of hugetlb; windows start on a multiple of it
   void* reservation_ = nullptr;
   size_t reservation_bytes_ = 0;
   char* base_ = nullptr;

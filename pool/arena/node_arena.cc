@@ -8,6 +8,29 @@ constexpr uint32_t MaskOf(size_t slot_count, size_t first) {
   return low << first;
 }
 
+// A turn at populating giant pages, of which one serves many: 512 threads that each populated one would take 512 GiB.
+// No Mutex, since it is held over system calls; whoever waits for it holds no lock of the pool.
+class GrowthTurn {
+ public:
+  // nullptr: needs no turn.
+  explicit GrowthTurn(std::atomic<int>* taken) : taken_(taken) {
+    // Acquire, with the release below: one turn sees what the turn before it did.
+    while (taken_ != nullptr && taken_->exchange(1, std::memory_order_acquire) != 0) {
+      taken_->wait(1, std::memory_order_relaxed);
+    }
+  }
+  ~GrowthTurn() {
+    if (taken_ == nullptr) return;
+    taken_->store(0, std::memory_order_release);
+    taken_->notify_one();
+  }
+  GrowthTurn(const GrowthTurn&) = delete;
+  GrowthTurn& operator=(const GrowthTurn&) = delete;
+
+ private:
+  std::atomic<int>* const taken_;
+};
+
 constexpr Backing Below(Backing rung) { return static_cast<Backing>(static_cast<uint8_t>(rung) + 1); }
 
 }  // namespace
@@ -17,7 +40,8 @@ NodeArena::NodeArena(NodeBacking& backing, CommitBudget& budget, AddressMap& map
       budget_(budget),
       map_(map),
       first_slot_(map.SlotOf(backing.AddressOf(ToPageIndex(0)))),
-      pages_(pages, backing.page_count(), backing.hugetlb_page_count()) {}
+      pages_(pages, backing.page_count(), backing.hugetlb_page_count(),
+             backing.UnitBytes(Region::kHugetlb) / kHugePageBytes) {}
 
 void NodeArena::Mark(size_t slot_in_window, size_t slot_count, SlotTag tag) {
   const size_t slot = first_slot_ + slot_in_window;
@@ -29,24 +53,41 @@ void NodeArena::Mark(size_t slot_in_window, size_t slot_count, SlotTag tag) {
 }
 
 void* NodeArena::TakeInside(size_t slot_count, SlotTag tag) {
-  std::optional<size_t> slot;
   bool ahead_wanted = false;
-  {
-    MutexLock lock(mutex_);
-    slot = pages_.TakeSlots(slot_count);
-    if (slot) Mark(*slot, slot_count, tag);
-    ahead_wanted = pages_.empty_count(backing_.top_rung()) == 0;
+  std::optional<size_t> slot = TakePopulated(slot_count, tag, &ahead_wanted);
+  for (const Region region : {Region::kHugetlb, Region::kFallback}) {
+    if (!slot && backing_.UsesRegion(region)) slot = TakeFresh(slot_count, tag, region);
   }
-  if (!slot) {
-    const PageIndex page = Grow();
-    if (page == kNoPage) return nullptr;
-    MutexLock lock(mutex_);
-    pages_.PutPopulated(page);
-    slot = pages_.TakeSlotsIn(page, slot_count);
-    Mark(*slot, slot_count, tag);
-  }
+  if (!slot) return nullptr;
   if (ahead_wanted) KeepOneAhead();
   return map_.AddressOfSlot(first_slot_ + *slot);
+}
+
+// The run, marked; *last_empty: no empty page of the top rung is left.
+std::optional<size_t> NodeArena::TakePopulated(size_t slot_count, SlotTag tag, bool* last_empty) {
+  MutexLock lock(mutex_);
+  const std::optional<size_t> slot = pages_.TakeSlots(slot_count);
+  if (slot) Mark(*slot, slot_count, tag);
+  *last_empty = pages_.empty_count(backing_.top_rung()) == 0;
+  return slot;
+}
+
+// The same in a page populated for it.
+std::optional<size_t> NodeArena::TakeFresh(size_t slot_count, SlotTag tag, Region region) {
+  const GrowthTurn turn(GrowsInTurns(region) ? &growth_turn_ : nullptr);
+  bool last_empty = false;
+  if (GrowsInTurns(region)) {
+    // Whoever had the turn before may have populated enough for all that wait.
+    if (const auto slot = TakePopulated(slot_count, tag, &last_empty)) return slot;
+  }
+  if (!backing_.WorthTrying(region)) return std::nullopt;
+  const PageIndex unit = PopulateOne(region);
+  if (unit == kNoPage) return std::nullopt;
+  MutexLock lock(mutex_);
+  pages_.PutUnitPopulated(unit);
+  const size_t slot = pages_.TakeSlotsIn(unit, slot_count);
+  Mark(slot, slot_count, tag);
+  return slot;
 }
 
 void* NodeArena::AllocateSlab(size_t slot_count, SlotTag tag) { return TakeInside(slot_count, tag); }
@@ -60,62 +101,67 @@ void* NodeArena::AllocateRun(size_t slot_count) {
   return nullptr;
 }
 
-// A populated page that nobody else knows of yet; kNoPage when neither rung nor budget gives one.
+// A populated unit that nobody else knows of yet; kNoPage when neither rung nor budget gives one.
 PageIndex NodeArena::Grow() {
   for (const Region region : {Region::kHugetlb, Region::kFallback}) {
     if (!backing_.UsesRegion(region) || !backing_.WorthTrying(region)) continue;
-    const PageIndex page = PopulateOne(region);
-    if (page != kNoPage) return page;
+    const PageIndex unit = PopulateOne(region);
+    if (unit != kNoPage) return unit;
   }
   return kNoPage;
 }
 
 PageIndex NodeArena::PopulateOne(Region region) {
-  if (!budget_.TryTake(kHugePageBytes)) return kNoPage;
-  std::optional<PageIndex> page;
+  if (!budget_.TryTake(backing_.UnitBytes(region))) return kNoPage;
+  std::optional<PageIndex> unit;
   {
     MutexLock lock(mutex_);
-    page = pages_.TakeVacant(region);
+    unit = pages_.TakeVacant(region);
   }
-  if (page) {
-    const std::optional<PopulatedPage> populated = backing_.Populate(*page, region);
+  if (unit) {
+    const std::optional<PopulatedPage> populated = backing_.Populate(*unit, region);
     MutexLock lock(mutex_);
     if (populated) {
-      HugePage& entry = pages_.page(*page);
-      entry.backing = populated->backing;
-      entry.unverified = populated->unverified;
-      unverified_count_ += populated->unverified ? 1 : 0;
-      return *page;
+      NotePopulated(*unit, *populated);
+      return *unit;
     }
-    pages_.PutVacant(*page);
+    pages_.PutVacant(*unit);
   }
-  budget_.Return(kHugePageBytes);
+  budget_.Return(backing_.UnitBytes(region));
   return kNoPage;
 }
 
+void NodeArena::NotePopulated(PageIndex unit, const PopulatedPage& populated) {
+  pages_.MarkPresent(unit, populated.backing, populated.unverified);
+  unverified_count_ += populated.unverified ? pages_.UnitPageCount(unit) : 0;
+}
+
+// A giant page ahead of need would be memory that nobody may ever use: there is none.
 void NodeArena::KeepOneAhead() {
   const Region region = RegionOf(backing_.top_rung());
-  if (!backing_.WorthTrying(region)) return;
+  if (GrowsInTurns(region) || !backing_.WorthTrying(region)) return;
   if (ahead_busy_.exchange(true, std::memory_order_relaxed)) return;
   const PageIndex page = PopulateOne(region);
   if (page != kNoPage) {
     MutexLock lock(mutex_);
-    pages_.PutPopulated(page);
+    pages_.PutUnitPopulated(page);
   }
   ahead_busy_.store(false, std::memory_order_relaxed);
 }
 
-size_t NodeArena::PopulateAhead(size_t page_count) {
-  for (size_t i = 0; i < page_count; ++i) {
-    const PageIndex page = Grow();
-    if (page == kNoPage) return i;
+void NodeArena::PopulateAhead(size_t bytes) {
+  size_t populated_bytes = 0;
+  while (populated_bytes < bytes) {
+    const PageIndex unit = Grow();
+    if (unit == kNoPage) return;
+    populated_bytes += backing_.UnitBytes(backing_.RegionAt(unit));
     MutexLock lock(mutex_);
-    pages_.PutPopulated(page);
+    pages_.PutUnitPopulated(unit);
   }
-  return page_count;
 }
 
 void* NodeArena::AllocateSpan(size_t slot_count, Region region) {
+  const GrowthTurn turn(GrowsInTurns(region) ? &growth_turn_ : nullptr);
   std::optional<Span> span;
   {
     MutexLock lock(mutex_);
@@ -134,30 +180,33 @@ void* NodeArena::AllocateSpan(size_t slot_count, Region region) {
 }
 
 // Populates what is not present of a claimed span. Contiguity is only virtual: where budget or node are exhausted, an
-// empty page elsewhere is given back and its memory populated here.
+// empty unit elsewhere is given back and its memory populated here.
 bool NodeArena::PopulateSpan(const Span& span) {
-  const Region region = ToSize(span.first) < backing_.hugetlb_page_count() ? Region::kHugetlb : Region::kFallback;
-  for (size_t i = 0; i < span.page_count(); ++i) {
-    const PageIndex page = ToPageIndex(ToSize(span.first) + i);
+  const Region region = backing_.RegionAt(span.first);
+  const size_t first = ToSize(span.first);
+  const size_t end = first + span.page_count();
+  for (size_t i = first; i < end; ++i) {
+    PageIndex unit;
     {
       MutexLock lock(mutex_);
-      if (pages_.page(page).present) continue;
+      if (pages_.page(ToPageIndex(i)).present) continue;
+      unit = pages_.UnitOf(ToPageIndex(i));
     }
-    while (!budget_.TryTake(kHugePageBytes)) {
+    while (!budget_.TryTake(backing_.UnitBytes(region))) {
       if (!GiveBackOne(Backing::kHugetlb)) return false;
     }
-    std::optional<PopulatedPage> populated = backing_.Populate(page, region);
-    while (!populated && GiveBackOne(Backing::kHugetlb)) populated = backing_.Populate(page, region);
+    std::optional<PopulatedPage> populated = backing_.Populate(unit, region);
+    while (!populated && GiveBackOne(Backing::kHugetlb)) populated = backing_.Populate(unit, region);
     if (!populated) {
-      budget_.Return(kHugePageBytes);
+      budget_.Return(backing_.UnitBytes(region));
       return false;
     }
     MutexLock lock(mutex_);
-    HugePage& entry = pages_.page(page);
-    entry.present = true;
-    entry.backing = populated->backing;
-    entry.unverified = populated->unverified;
-    unverified_count_ += populated->unverified ? 1 : 0;
+    NotePopulated(unit, *populated);
+    // What the unit has beyond the ends of the span is anybody's.
+    for (size_t k = ToSize(unit); k < ToSize(unit) + pages_.UnitPageCount(unit); ++k) {
+      if (k < first || k >= end) pages_.PutPopulated(ToPageIndex(k));
+    }
   }
   return true;
 }
@@ -174,8 +223,8 @@ void NodeArena::FinishSpan(const Span& span, bool keep) {
     } else if (entry.present) {
       entry.taken = keep ? mask : 0;
       pages_.PutPopulated(page);
-    } else {
-      pages_.PutVacant(page);
+    } else if (entry.state == PageState::kBusy) {
+      pages_.PutVacant(pages_.UnitOf(page));
     }
   }
   if (keep) {
@@ -206,23 +255,23 @@ void NodeArena::Free(void* run, size_t slot_count) {
 }
 
 bool NodeArena::GiveBackOne(Backing highest) {
-  std::optional<PageIndex> page;
+  std::optional<PageIndex> unit;
   {
     MutexLock lock(mutex_);
-    page = pages_.TakeEmpty(highest);
+    unit = pages_.TakeEmpty(highest);
   }
-  if (!page) return false;
-  const bool given_back = backing_.GiveBack(*page);
+  if (!unit) return false;
+  const bool given_back = backing_.GiveBack(*unit);
   {
     MutexLock lock(mutex_);
     if (!given_back) {
-      pages_.PutPopulated(*page);
+      pages_.PutUnitPopulated(*unit);
       return false;
     }
-    unverified_count_ -= pages_.page(*page).unverified ? 1 : 0;
-    pages_.PutVacant(*page);
+    unverified_count_ -= pages_.page(*unit).unverified ? pages_.UnitPageCount(*unit) : 0;
+    pages_.PutVacant(*unit);
   }
-  budget_.Return(kHugePageBytes);
+  budget_.Return(backing_.UnitBytes(backing_.RegionAt(*unit)));
   return true;
 }
 

@@ -1,10 +1,12 @@
 // NodeArena: the memory of one node: huge pages, and runs of 64 KiB slots inside them.
 //
 // Shape      a PageTable (books) over a NodeBacking (memory); runs of up to 32 slots lie inside one page, longer ones
-//            on contiguous pages, the last of which may be shared
-// Units      slots are 64 KiB, pages 2 MiB
+//            on contiguous pages, the last of which may be shared. Memory comes and goes by unit: a page, or the 512
+//            of a giant page.
+// Units      slots are 64 KiB, pages 2 MiB; a unit is named by its first page
 // Owner      the ArenaSet
-// Threads    any; the books are guarded by mutex_ (rank kNodeArena), which is never held over a system call
+// Threads    any; the books are guarded by mutex_ (rank kNodeArena), which is never held over a system call. One thread
+//            at a time populates a giant page; who needs one meanwhile waits and looks again, with no lock held
 // Invariant  every run is marked in the AddressMap from before its address is returned until it is freed
 // Errors     nullptr when neither the node nor the budget gives a page
 // Cost       O(1) while a populated page has room; else a population. Runs beyond a page walk the pages.
@@ -14,6 +16,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "arena/address_map.h"
@@ -37,25 +40,29 @@ class NodeArena {
   // Frees a slab or a run. Pages of a lower rung that become empty go back to the system at once.
   void Free(void* run, size_t slot_count) HUGEPOOL_EXCLUDES(mutex_);
 
-  // Populates up to page_count empty pages; returns how many.
-  size_t PopulateAhead(size_t page_count) HUGEPOOL_EXCLUDES(mutex_);
+  // Populates empty pages of so many bytes or a unit more, or as many as there are.
+  void PopulateAhead(size_t bytes) HUGEPOOL_EXCLUDES(mutex_);
   // Gives empty pages back until the whole budget has at most target_bytes committed.
   void Trim(size_t target_bytes) HUGEPOOL_EXCLUDES(mutex_);
 
   void AddStats(NodeStats* stats) HUGEPOOL_EXCLUDES(mutex_);
   bool Check(std::string* why) HUGEPOOL_EXCLUDES(mutex_);
-  // Calls visit(address, backing) for each present page.
+  // Calls visit(address, backing) for each present unit.
   template <typename Visit>
-  void ForEachPage(Visit visit) HUGEPOOL_EXCLUDES(mutex_);
+  void ForEachUnit(Visit visit) HUGEPOOL_EXCLUDES(mutex_);
 
   NodeBacking& backing() { return backing_; }
 
  private:
   void* TakeInside(size_t slot_count, SlotTag tag);
+  std::optional<size_t> TakePopulated(size_t slot_count, SlotTag tag, bool* last_empty);
+  std::optional<size_t> TakeFresh(size_t slot_count, SlotTag tag, Region region);
   void* AllocateSpan(size_t slot_count, Region region);
   bool PopulateSpan(const Span& span);
+  void NotePopulated(PageIndex unit, const PopulatedPage& populated) HUGEPOOL_REQUIRES(mutex_);
   PageIndex PopulateOne(Region region);
   PageIndex Grow();
+  bool GrowsInTurns(Region region) const { return backing_.UnitBytes(region) != kHugePageBytes; }
   void KeepOneAhead();
   void FinishSpan(const Span& span, bool keep);
   void Mark(size_t slot_in_window, size_t slot_count, SlotTag tag);
@@ -69,16 +76,17 @@ class NodeArena {
   PageTable pages_ HUGEPOOL_GUARDED_BY(mutex_);
   uint64_t unverified_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
   std::atomic<bool> ahead_busy_{false};  // one thread at a time populates ahead; a hint, orders nothing
+  std::atomic<int> growth_turn_{0};      // 1: a thread populates a giant page
 };
 
 template <typename Visit>
-void NodeArena::ForEachPage(Visit visit) {
+void NodeArena::ForEachUnit(Visit visit) {
   MutexLock lock(mutex_);
-  for (size_t i = 0; i < pages_.page_count(); ++i) {
+  for (size_t i = 0; i < pages_.page_count(); i += pages_.UnitPageCount(ToPageIndex(i))) {
     if (i == pages_.hugetlb_border() && i < pages_.fallback_border()) i = pages_.fallback_border();
     if (i >= pages_.page_count()) break;
     const HugePage& page = pages_.page(ToPageIndex(i));
-    if (page.state == PageState::kPopulated) visit(backing_.AddressOf(ToPageIndex(i)), page.backing);
+    if (page.present) visit(backing_.AddressOf(ToPageIndex(i)), page.backing);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "hugepool/pool_options.h"
 #include "os/fork_hold.h"
 
 #ifndef MADV_COLLAPSE
@@ -38,6 +39,7 @@ NodeBacking::NodeBacking(OsMemory& os, const Config& config)
       window_(config.window),
       window_bytes_(config.window_bytes),
       huge_pages_(config.huge_pages),
+      page_bytes_(config.page_bytes),
       strict_(config.strict),
       only_node_(config.only_node),
       top_rung_(TopRung(config.huge_pages)) {}
@@ -50,7 +52,21 @@ NodeBacking::~NodeBacking() {
 bool NodeBacking::Prepare(Error* error) {
   const size_t half_bytes = window_bytes_ / 2;
   char* const fallback = window_ + half_bytes;
-  bool hugetlb = top_rung_ == Backing::kHugetlb && os_.MapHugetlb(window_, half_bytes) == 0;
+  const int map_refused = top_rung_ == Backing::kHugetlb ? os_.MapHugetlb(window_, half_bytes, page_bytes_) : 0;
+  if (map_refused != 0 && huge_pages_ == HugePages::kRequired) {
+    *error = Error{.code = ErrorCode::kNoHugePages,
+                   .operation = "mmap(MAP_HUGETLB)",
+                   .errno_value = map_refused,
+                   .node_id = node_id_,
+                   .bytes = half_bytes,
+                   .message = "huge_pages = required, and reserved pages of " + FormatBytes(page_bytes_) +
+                              " cannot be mapped here",
+                   .mend =
+                       "Choose huge_pages = preferred, or page_bytes among the sizes that /sys/kernel/mm/hugepages "
+                       "lists (1G needs pdpe1gb in /proc/cpuinfo)."};
+    return false;
+  }
+  bool hugetlb = top_rung_ == Backing::kHugetlb && map_refused == 0;
   // In a forked child a private hugetlb page without a spare one is a SIGBUS: such a mapping is not used.
   if (hugetlb && os_.Advise(window_, half_bytes, MADV_DONTFORK) != 0) hugetlb = false;
   const int refused = os_.Advise(fallback, half_bytes, MADV_DONTFORK);
@@ -148,7 +164,7 @@ std::optional<PopulatedPage> NodeBacking::Placed(PageIndex page, Backing backing
 std::optional<PopulatedPage> NodeBacking::Populate(PageIndex page, Region region) {
   char* const address = AddressOf(page);
   if (region == Region::kHugetlb) {
-    if (hugetlb_mapped_ && os_.Populate(address, kHugePageBytes) == 0) {
+    if (hugetlb_mapped_ && os_.Populate(address, page_bytes_) == 0) {
       if (const auto placed = Placed(page, Backing::kHugetlb)) return placed;
     }
     Refused(Backing::kHugetlb, region);
@@ -181,7 +197,7 @@ std::optional<PopulatedPage> NodeBacking::Populate(PageIndex page, Region region
 }
 
 bool NodeBacking::GiveBack(PageIndex page) {
-  if (os_.GiveBack(AddressOf(page), kHugePageBytes) == 0) {
+  if (os_.GiveBack(AddressOf(page), UnitBytes(RegionAt(page))) == 0) {
     Retry();
     return true;
   }

@@ -4,12 +4,13 @@
 //            down; both are bound to the node before anything is populated. Pages are never replaced by new mappings
 //            (that would lose the binding, MADV_DONTFORK and MADV_DONTDUMP of the page and split the mapping), only
 //            populated and given back, so a window stays at three mappings however often the ladder is climbed.
-// Units      pages are 2 MiB
+//            The hugetlb half has pages of 2 MiB, or of 1 GiB where the pool asks for them (giant pages).
+// Units      page indexes count 2 MiB; a giant page is named by the first of its 512
 // Threads    any; no lock is taken and none may be held by the caller: calls sleep in the kernel
 // Invariant  a page that Populate reports present was populated with the error seen (never a SIGBUS later) and was
 //            found on its node, unless the system refuses to bind or to tell, which is counted
 // Errors     Prepare fills an Error; Populate says what stands there now
-// Cost       Populate 0.2–5 ms; GiveBack some 10 µs
+// Cost       Populate 0.2–5 ms, a giant page 0.04–5 s; GiveBack some 10 µs
 #ifndef HUGEPOOL_ARENA_NODE_BACKING_H_
 #define HUGEPOOL_ARENA_NODE_BACKING_H_
 
@@ -39,8 +40,9 @@ class NodeBacking {
     char* window = nullptr;
     size_t window_bytes = 0;
     HugePages huge_pages = HugePages::kPreferred;
-    bool strict = false;     // a page of another node is never used, not even where binding is refused
-    bool only_node = false;  // the machine has no other node that this process may use
+    size_t page_bytes = kHugePageBytes;  // of the hugetlb half
+    bool strict = false;                 // a page of another node is never used, not even where binding is refused
+    bool only_node = false;              // the machine has no other node that this process may use
   };
 
   NodeBacking(OsMemory& os, const Config& config);
@@ -49,7 +51,7 @@ class NodeBacking {
   NodeBacking& operator=(const NodeBacking&) = delete;
 
   // Binds the window and maps its halves. What the system may deny without harm is counted instead; a strict placement
-  // that can be neither bound nor verified is refused.
+  // that can be neither bound nor verified is refused, and so is `required` where there are no such pages.
   bool Prepare(Error* error);
 
   // The first rung that the options ask for; anything below is degraded.
@@ -57,9 +59,10 @@ class NodeBacking {
   // Which mapping the next page should come from: kHugetlb or kFallback, or both in turn.
   bool UsesRegion(Region region) const;
 
-  // Populates one page of the region, whatever rung of it works. Nothing is present where this returns nothing.
+  // Populates UnitBytes(region) from the page on, whatever rung of the region works. Nothing is present where this
+  // returns nothing.
   std::optional<PopulatedPage> Populate(PageIndex page, Region region);
-  // Gives a page back to the system. False: the kernel cannot (hugetlb before 5.18); the page stays present.
+  // Gives back to the system what Populate made present. False: the kernel cannot (hugetlb before 5.18); it stays.
   bool GiveBack(PageIndex page);
 
   // False while the region refused so recently that asking again is not worth the system calls.
@@ -69,6 +72,11 @@ class NodeBacking {
 
   size_t hugetlb_page_count() const { return window_bytes_ / 2 / kHugePageBytes; }
   size_t page_count() const { return window_bytes_ / kHugePageBytes; }
+  // What is populated and given back at a time.
+  size_t UnitBytes(Region region) const { return region == Region::kHugetlb ? page_bytes_ : kHugePageBytes; }
+  Region RegionAt(PageIndex page) const {
+    return ToSize(page) < hugetlb_page_count() ? Region::kHugetlb : Region::kFallback;
+  }
   char* AddressOf(PageIndex page) const { return window_ + ToSize(page) * kHugePageBytes; }
   int node_id() const { return node_id_; }
 
@@ -92,6 +100,7 @@ class NodeBacking {
   char* const window_;
   const size_t window_bytes_;
   const HugePages huge_pages_;
+  const size_t page_bytes_;
   const bool strict_;
   const bool only_node_;
   const Backing top_rung_;

@@ -21,10 +21,10 @@ constexpr uint32_t FreeStarts(uint32_t taken, unsigned order) {
   return starts & kMultiples[order];
 }
 
-// The order of the largest aligned free run; the page has at least one free slot.
+// The order of the largest aligned free run; the page has a free slot and a taken one.
 constexpr unsigned LargestOrder(uint32_t taken) {
   unsigned order = 0;
-  while (order + 1 < 6 && FreeStarts(taken, order + 1) != 0) ++order;
+  while (FreeStarts(taken, order + 1) != 0) ++order;
   return order;
 }
 
@@ -32,10 +32,36 @@ constexpr unsigned OrderFor(size_t slot_count) { return static_cast<unsigned>(st
 
 }  // namespace
 
-PageTable::PageTable(HugePage* pages, size_t page_count, size_t hugetlb_page_count)
-    : pages_(pages), page_count_(page_count), hugetlb_page_count_(hugetlb_page_count), fallback_border_(page_count) {
+PageTable::PageTable(HugePage* pages, size_t page_count, size_t hugetlb_page_count, size_t hugetlb_unit_page_count)
+    : pages_(pages),
+      page_count_(page_count),
+      hugetlb_page_count_(hugetlb_page_count),
+      hugetlb_unit_page_count_(hugetlb_unit_page_count),
+      fallback_border_(page_count) {
   for (auto& orders : lists_) {
     for (List& list : orders) list.heads.fill(kNoPage);
+  }
+  partly_empty_heads_.fill(kNoPage);
+  empty_heads_.fill(kNoPage);
+}
+
+PageIndex PageTable::UnitOf(PageIndex index) const {
+  return ToPageIndex(ToSize(index) - ToSize(index) % UnitPageCount(index));
+}
+
+void PageTable::Push(PageIndex* head, PageIndex index, PageLinks HugePage::*links) {
+  page(index).*links = PageLinks{*head, kNoPage};
+  if (*head != kNoPage) (page(*head).*links).previous = index;
+  *head = index;
+}
+
+void PageTable::Remove(PageIndex* head, PageIndex index, PageLinks HugePage::*links) {
+  const PageLinks entry = page(index).*links;
+  if (entry.next != kNoPage) (page(entry.next).*links).previous = entry.previous;
+  if (entry.previous != kNoPage) {
+    (page(entry.previous).*links).next = entry.next;
+  } else {
+    *head = entry.next;
   }
 }
 
@@ -46,32 +72,59 @@ PageTable::List& PageTable::ListOf(const HugePage& page) {
 void PageTable::Link(PageIndex index) {
   HugePage& entry = page(index);
   if (entry.taken == kAllTaken) return;
-  List& list = ListOf(entry);
-  const size_t free_count = static_cast<size_t>(std::popcount(~entry.taken));
-  PageIndex& head = list.heads[free_count];
-  entry.next = head;
-  entry.previous = kNoPage;
   entry.listed = true;
-  if (head != kNoPage) page(head).previous = index;
-  head = index;
-  list.nonempty |= uint64_t{1} << free_count;
-  if (entry.taken == 0) ++empty_counts_[static_cast<size_t>(entry.backing)];
+  if (entry.taken == 0) {
+    const PageIndex unit = UnitOf(index);
+    Push(&page(unit).first_empty, index, &HugePage::links);
+    CountEmpty(unit, page(unit).empty_count + 1);
+    ++empty_counts_[static_cast<size_t>(entry.backing)];
+    return;
+  }
+  List& list = ListOf(entry);
+  const int free_count = std::popcount(~entry.taken);
+  Push(&list.heads[static_cast<size_t>(free_count)], index, &HugePage::links);
+  list.nonempty |= uint32_t{1} << free_count;
 }
 
 void PageTable::Unlink(PageIndex index) {
   HugePage& entry = page(index);
   if (!entry.listed) return;
-  List& list = ListOf(entry);
-  const size_t free_count = static_cast<size_t>(std::popcount(~entry.taken));
-  if (entry.next != kNoPage) page(entry.next).previous = entry.previous;
-  if (entry.previous != kNoPage) {
-    page(entry.previous).next = entry.next;
-  } else {
-    list.heads[free_count] = entry.next;
-    if (entry.next == kNoPage) list.nonempty &= ~(uint64_t{1} << free_count);
-  }
   entry.listed = false;
-  if (entry.taken == 0) --empty_counts_[static_cast<size_t>(entry.backing)];
+  if (entry.taken == 0) {
+    const PageIndex unit = UnitOf(index);
+    Remove(&page(unit).first_empty, index, &HugePage::links);
+    CountEmpty(unit, page(unit).empty_count - 1);
+    --empty_counts_[static_cast<size_t>(entry.backing)];
+    return;
+  }
+  List& list = ListOf(entry);
+  const int free_count = std::popcount(~entry.taken);
+  PageIndex* const head = &list.heads[static_cast<size_t>(free_count)];
+  Remove(head, index, &HugePage::links);
+  if (*head == kNoPage) list.nonempty &= ~(uint32_t{1} << free_count);
+}
+
+// Of the list that the unit stands in.
+PageIndex* PageTable::HeadOf(PageIndex unit) {
+  const HugePage& entry = page(unit);
+  if (entry.unit_list == UnitList::kVacant) return &vacant_heads_[ToSize(unit) < hugetlb_page_count_ ? 0 : 1];
+  auto& heads = entry.unit_list == UnitList::kEmpty ? empty_heads_ : partly_empty_heads_;
+  return &heads[static_cast<size_t>(entry.backing)];
+}
+
+void PageTable::MoveUnit(PageIndex unit, UnitList list) {
+  HugePage& entry = page(unit);
+  if (entry.unit_list == list) return;
+  if (entry.unit_list != UnitList::kNone) Remove(HeadOf(unit), unit, &HugePage::unit_links);
+  entry.unit_list = list;
+  if (list != UnitList::kNone) Push(HeadOf(unit), unit, &HugePage::unit_links);
+}
+
+void PageTable::CountEmpty(PageIndex unit, size_t empty_count) {
+  page(unit).empty_count = static_cast<uint32_t>(empty_count);
+  MoveUnit(unit, empty_count == 0                     ? UnitList::kNone
+                 : empty_count == UnitPageCount(unit) ? UnitList::kEmpty
+                                                      : UnitList::kPartlyEmpty);
 }
 
 void PageTable::TakeMask(PageIndex index, uint32_t mask) {
@@ -82,18 +135,22 @@ void PageTable::TakeMask(PageIndex index, uint32_t mask) {
 
 std::optional<size_t> PageTable::TakeSlots(size_t slot_count) {
   const unsigned order = OrderFor(slot_count);
-  for (auto& orders : lists_) {
+  for (size_t backing = 0; backing < kBackingCount; ++backing) {
     size_t fullest = kFreeCounts;
     const List* found = nullptr;
     for (size_t o = order; o < kOrderCount; ++o) {
-      if (orders[o].nonempty == 0) continue;
-      const size_t free_count = static_cast<size_t>(std::countr_zero(orders[o].nonempty));
+      const List& list = lists_[backing][o];
+      if (list.nonempty == 0) continue;
+      const size_t free_count = static_cast<size_t>(std::countr_zero(list.nonempty));
       if (free_count < fullest) {
         fullest = free_count;
-        found = &orders[o];
+        found = &list;
       }
     }
     if (found != nullptr) return TakeSlotsIn(found->heads[fullest], slot_count);
+    for (const PageIndex unit : {partly_empty_heads_[backing], empty_heads_[backing]}) {
+      if (unit != kNoPage) return TakeSlotsIn(page(unit).first_empty, slot_count);
+    }
   }
   return std::nullopt;
 }
@@ -113,59 +170,26 @@ bool PageTable::FreeSlots(PageIndex index, uint32_t mask) {
 }
 
 std::optional<PageIndex> PageTable::TakeVacant(Region region) {
-  PageIndex index = vacant_heads_[static_cast<size_t>(region)];
-  if (index != kNoPage) {
-    UnlinkVacant(index);
-  } else if (region == Region::kHugetlb) {
+  PageIndex unit = vacant_heads_[static_cast<size_t>(region)];
+  if (unit == kNoPage && region == Region::kHugetlb) {
     if (hugetlb_border_ == hugetlb_page_count_) return std::nullopt;
-    index = ToPageIndex(hugetlb_border_++);
-  } else {
+    unit = ToPageIndex(hugetlb_border_);
+    hugetlb_border_ += hugetlb_unit_page_count_;
+  } else if (unit == kNoPage) {
     if (fallback_border_ == hugetlb_page_count_) return std::nullopt;
-    index = ToPageIndex(--fallback_border_);
+    unit = ToPageIndex(--fallback_border_);
   }
-  page(index).state = PageState::kBusy;
-  return index;
+  MakeUnitBusy(unit);
+  return unit;
 }
 
-void PageTable::PutPopulated(PageIndex index) {
-  HugePage& entry = page(index);
-  entry.state = PageState::kPopulated;
-  entry.present = true;
-  ++populated_counts_[static_cast<size_t>(entry.backing)];
-  Link(index);
+// A vacant unit.
+void PageTable::MakeUnitBusy(PageIndex unit) {
+  MoveUnit(unit, UnitList::kNone);
+  std::fill_n(&page(unit), UnitPageCount(unit), HugePage{.state = PageState::kBusy});
 }
 
-void PageTable::PutVacant(PageIndex index) {
-  HugePage& entry = page(index);
-  entry = HugePage{};
-  PageIndex& head = vacant_heads_[ToSize(index) < hugetlb_page_count_ ? 0 : 1];
-  entry.next = head;
-  entry.listed = true;
-  if (head != kNoPage) page(head).previous = index;
-  head = index;
-}
-
-void PageTable::UnlinkVacant(PageIndex index) {
-  HugePage& entry = page(index);
-  if (entry.next != kNoPage) page(entry.next).previous = entry.previous;
-  if (entry.previous != kNoPage) {
-    page(entry.previous).next = entry.next;
-  } else {
-    vacant_heads_[ToSize(index) < hugetlb_page_count_ ? 0 : 1] = entry.next;
-  }
-  entry.listed = false;
-}
-
-std::optional<PageIndex> PageTable::TakeEmpty(Backing highest) {
-  for (size_t backing = kBackingCount; backing-- > static_cast<size_t>(highest);) {
-    const PageIndex index = lists_[backing][kOrderCount - 1].heads[kSlotsPerHugePage];
-    if (index == kNoPage) continue;
-    MakeBusy(index);
-    return index;
-  }
-  return std::nullopt;
-}
-
+// An empty populated page.
 void PageTable::MakeBusy(PageIndex index) {
   Unlink(index);
   HugePage& entry = page(index);
@@ -173,29 +197,97 @@ void PageTable::MakeBusy(PageIndex index) {
   --populated_counts_[static_cast<size_t>(entry.backing)];
 }
 
-bool PageTable::SpanFits(size_t first, size_t full_page_count, size_t tail_slot_count, size_t end) const {
-  const size_t page_count = full_page_count + (tail_slot_count != 0 ? 1 : 0);
-  if (first + page_count > end) return false;
-  for (size_t i = first; i < first + full_page_count; ++i) {
-    if (pages_[i].state == PageState::kBusy || pages_[i].taken != 0) return false;
+void PageTable::MarkPresent(PageIndex unit, Backing backing, bool unverified) {
+  for (size_t i = 0; i < UnitPageCount(unit); ++i) {
+    HugePage& entry = pages_[ToSize(unit) + i];
+    entry.present = true;
+    entry.backing = backing;
+    entry.unverified = unverified;
   }
-  if (tail_slot_count == 0) return true;
-  const HugePage& tail = pages_[first + full_page_count];
-  return tail.state != PageState::kBusy && (tail.taken & LowMask(tail_slot_count)) == 0;
+}
+
+void PageTable::PutPopulated(PageIndex index) {
+  HugePage& entry = page(index);
+  entry.state = PageState::kPopulated;
+  ++populated_counts_[static_cast<size_t>(entry.backing)];
+  Link(index);
+}
+
+// The lowest page ends at the head of the unit's list: a fresh unit fills from the bottom.
+void PageTable::PutUnitPopulated(PageIndex unit) {
+  for (size_t i = UnitPageCount(unit); i-- > 0;) PutPopulated(ToPageIndex(ToSize(unit) + i));
+}
+
+void PageTable::PutVacant(PageIndex unit) {
+  std::fill_n(&page(unit), UnitPageCount(unit), HugePage{});
+  MoveUnit(unit, UnitList::kVacant);
+}
+
+std::optional<PageIndex> PageTable::TakeEmpty(Backing highest) {
+  for (size_t backing = kBackingCount; backing-- > static_cast<size_t>(highest);) {
+    const PageIndex unit = empty_heads_[backing];
+    if (unit == kNoPage) continue;
+    for (size_t i = 0; i < UnitPageCount(unit); ++i) MakeBusy(ToPageIndex(ToSize(unit) + i));
+    return unit;
+  }
+  return std::nullopt;
+}
+
+// The lowest page that keeps a span from lying here.
+std::optional<size_t> PageTable::FirstInTheWay(size_t first, size_t full_page_count, size_t tail_slot_count) const {
+  const size_t tail = first + full_page_count;
+  for (size_t i = first; i < tail; ++i) {
+    if (pages_[i].state == PageState::kBusy || pages_[i].taken != 0) return i;
+  }
+  if (tail_slot_count == 0) return std::nullopt;
+  const bool fits = pages_[tail].state != PageState::kBusy && (pages_[tail].taken & LowMask(tail_slot_count)) == 0;
+  return fits ? std::nullopt : std::optional<size_t>(tail);
+}
+
+size_t PageTable::VacantUnitCount(size_t first, size_t page_count) const {
+  size_t count = 0;
+  for (size_t i = ToSize(UnitOf(ToPageIndex(first))); i < first + page_count; i += UnitPageCount(ToPageIndex(i))) {
+    count += pages_[i].state == PageState::kVacant ? 1 : 0;
+  }
+  return count;
+}
+
+// Where in [first, last) a span may lie. Of a stretch of free pages it is enough to try its start and the starts of
+// the units in it: whatever lies between needs the same units or more.
+std::optional<size_t> PageTable::FindSpan(size_t first, size_t last, size_t full_page_count,
+                                          size_t tail_slot_count) const {
+  const size_t needed = full_page_count + (tail_slot_count != 0 ? 1 : 0);
+  std::optional<size_t> found;
+  size_t fewest = SIZE_MAX;
+  while (first + needed <= last && fewest != 0) {
+    if (const auto in_the_way = FirstInTheWay(first, full_page_count, tail_slot_count)) {
+      first = *in_the_way + 1;
+      continue;
+    }
+    const PageIndex unit = UnitOf(ToPageIndex(first));
+    if (UnitPageCount(unit) == 1) return first;
+    if (const size_t count = VacantUnitCount(first, needed); count < fewest) {
+      fewest = count;
+      found = first;
+    }
+    first = ToSize(unit) + UnitPageCount(unit);
+  }
+  return found;
 }
 
 Span PageTable::ClaimSpan(size_t first, size_t full_page_count, size_t tail_slot_count) {
   const Span span{ToPageIndex(first), full_page_count, tail_slot_count};
   for (size_t i = first; i < first + span.page_count(); ++i) {
+    const PageIndex index = ToPageIndex(i);
     HugePage& entry = pages_[i];
-    const bool tail = i == first + full_page_count;
     if (entry.state == PageState::kVacant) {
-      if (entry.listed) UnlinkVacant(ToPageIndex(i));
-      entry.state = PageState::kBusy;
-    } else if (tail && entry.taken != 0) {
-      TakeMask(ToPageIndex(i), LowMask(tail_slot_count));
+      MakeUnitBusy(UnitOf(index));
+    } else if (entry.state == PageState::kBusy) {
+      continue;  // of a unit that was vacant
+    } else if (entry.taken != 0) {
+      TakeMask(index, LowMask(tail_slot_count));
     } else {
-      MakeBusy(ToPageIndex(i));
+      MakeBusy(index);
     }
   }
   return span;
@@ -203,24 +295,21 @@ Span PageTable::ClaimSpan(size_t first, size_t full_page_count, size_t tail_slot
 
 std::optional<Span> PageTable::TakeSpan(Region region, size_t full_page_count, size_t tail_slot_count) {
   const size_t needed = full_page_count + (tail_slot_count != 0 ? 1 : 0);
-  // Within the used part first, then over its border; never-used pages beyond the border are vacant, in no list.
+  // Never-used pages beyond the border are vacant, in no list.
   if (region == Region::kHugetlb) {
     const size_t last = std::min(hugetlb_page_count_, hugetlb_border_ + needed);
-    for (size_t first = 0; first + needed <= last; ++first) {
-      if (!SpanFits(first, full_page_count, tail_slot_count, last)) continue;
-      hugetlb_border_ = std::max(hugetlb_border_, first + needed);
-      return ClaimSpan(first, full_page_count, tail_slot_count);
-    }
-    return std::nullopt;
+    const auto first = FindSpan(0, last, full_page_count, tail_slot_count);
+    if (!first) return std::nullopt;
+    while (hugetlb_border_ < *first + needed) hugetlb_border_ += hugetlb_unit_page_count_;
+    return ClaimSpan(*first, full_page_count, tail_slot_count);
   }
-  for (size_t first = fallback_border_; first + needed <= page_count_; ++first) {
-    if (SpanFits(first, full_page_count, tail_slot_count, page_count_)) {
-      return ClaimSpan(first, full_page_count, tail_slot_count);
-    }
+  // Within the used part first, then over its border.
+  if (const auto first = FindSpan(fallback_border_, page_count_, full_page_count, tail_slot_count)) {
+    return ClaimSpan(*first, full_page_count, tail_slot_count);
   }
   const size_t lowest = fallback_border_ - std::min(needed, fallback_border_ - hugetlb_page_count_);
   for (size_t first = fallback_border_; first-- > lowest;) {
-    if (!SpanFits(first, full_page_count, tail_slot_count, page_count_)) continue;
+    if (first + needed > page_count_ || FirstInTheWay(first, full_page_count, tail_slot_count)) continue;
     fallback_border_ = first;
     return ClaimSpan(first, full_page_count, tail_slot_count);
   }
@@ -234,19 +323,39 @@ bool PageTable::Check(std::string* why) const {
     *why = "huge page " + std::to_string(index) + ": " + what;
     return false;
   };
+  size_t unit_empty_count = 0;
   for (size_t i = 0; i < page_count_; ++i) {
     if (i == hugetlb_border_ && i < fallback_border_) i = fallback_border_;
     if (i >= page_count_) break;
     const HugePage& entry = pages_[i];
+    const HugePage& unit = page(UnitOf(ToPageIndex(i)));
+    if (&entry == &unit) unit_empty_count = 0;
     if (entry.state == PageState::kBusy) return fail(i, "still busy while nobody uses the pool");
-    if (entry.state == PageState::kVacant && entry.taken != 0) return fail(i, "vacant, with taken slots");
-    if (entry.state == PageState::kVacant && !entry.listed) return fail(i, "vacant, and in no list");
-    if (entry.state != PageState::kPopulated) continue;
+    if (entry.present != (entry.state == PageState::kPopulated))
+      return fail(i, "populated and not present, or vacant and present");
+    if (entry.state != unit.state || entry.backing != unit.backing || entry.unverified != unit.unverified) {
+      return fail(i, "not as the first page of its unit");
+    }
+    if (entry.state == PageState::kVacant) {
+      if (entry.taken != 0) return fail(i, "vacant, with taken slots");
+      if (unit.unit_list != UnitList::kVacant) return fail(i, "vacant, and its unit in no list");
+      continue;
+    }
     if (entry.listed != (entry.taken != kAllTaken)) return fail(i, "listed and full, or unlisted with room");
     if ((i < hugetlb_page_count_) != (entry.backing == Backing::kHugetlb))
       return fail(i, "backing of the other region");
     ++populated[static_cast<size_t>(entry.backing)];
-    if (entry.taken == 0) ++empty[static_cast<size_t>(entry.backing)];
+    if (entry.taken == 0) {
+      ++empty[static_cast<size_t>(entry.backing)];
+      ++unit_empty_count;
+    }
+    const size_t unit_page_count = UnitPageCount(ToPageIndex(i));
+    if (i + 1 != ToSize(UnitOf(ToPageIndex(i))) + unit_page_count) continue;
+    if (unit_empty_count != unit.empty_count) return fail(i, "empty pages of its unit do not add up");
+    const UnitList list = unit_empty_count == 0                 ? UnitList::kNone
+                          : unit_empty_count == unit_page_count ? UnitList::kEmpty
+                                                                : UnitList::kPartlyEmpty;
+    if (unit.unit_list != list) return fail(i, "its unit stands in the wrong list");
   }
   if (populated != populated_counts_) return fail(0, "populated pages do not add up");
   if (empty != empty_counts_) return fail(0, "empty pages do not add up");

@@ -2,15 +2,21 @@
 // taken.
 //
 // Shape      pages 0 … hugetlb_page_count - 1 are the hugetlb region and are used from the bottom up; the rest is the
-//            fall-back region and is used from the top down. Populated pages with a free slot stand in lists by
-//            (backing, largest free aligned run, free slots), so the fullest page that fits is found without a walk.
-// Units      pages are 2 MiB, slots 64 KiB; page indexes count from the bottom of the window
+//            fall-back region and is used from the top down. Populated pages in use that have a free slot stand in
+//            lists by (backing, largest free aligned run, free slots), so the fullest page that fits is found without a
+//            walk. Pages become present and are given back by unit: one page, or the 512 of a giant page. Empty pages
+//            stand in a list of their unit; units stand in lists by what they hold: nothing, some empty pages, only
+//            empty pages. So a unit without runs is broken into only when no other unit has room.
+// Units      pages are 2 MiB, slots 64 KiB; page indexes count from the bottom of the window; a unit is named by its
+//            first page
 // Owner      one NodeArena; metadata memory is given by it, zeroed
 // Threads    none of its own: the NodeArena calls it under its lock
-// Invariant  populated page: listed exactly when it has a free slot; taken = 0 ⇔ counted in empty_count
-//            vacant page: beyond the region's used border, or in the region's vacant list
-//            busy page: in no list; somebody populates it or gives it back without the lock
-// Cost       O(1); TakeSpan walks the region's used pages
+// Invariant  populated page: listed exactly when it has a free slot; taken = 0 ⇔ counted in its unit's empty_count and
+//            in empty_count()
+//            the pages of a unit are present together or not at all, on one backing
+//            vacant unit: beyond the region's used border, or in the region's vacant list
+//            busy page: in no list; somebody populates its unit or gives it back without the lock
+// Cost       O(1) for each page of a unit; TakeSpan walks the region's used pages
 #ifndef HUGEPOOL_ARENA_PAGE_TABLE_H_
 #define HUGEPOOL_ARENA_PAGE_TABLE_H_
 
@@ -37,6 +43,14 @@ constexpr Region RegionOf(Backing backing) {
 
 enum class PageState : uint8_t { kVacant, kBusy, kPopulated };
 
+// The list that a unit stands in; kNone: it has no empty page, or is busy, or was never used.
+enum class UnitList : uint8_t { kNone, kVacant, kPartlyEmpty, kEmpty };
+
+struct PageLinks {
+  PageIndex next = kNoPage;
+  PageIndex previous = kNoPage;
+};
+
 struct HugePage {
   uint32_t taken = 0;  // bit s: slot s belongs to a run
   PageState state = PageState::kVacant;
@@ -44,8 +58,12 @@ struct HugePage {
   bool present = false;     // populated; a busy page may be either
   bool unverified = false;  // the kernel would not say where the page lies
   bool listed = false;
-  PageIndex next = kNoPage;  // in the list that the page stands in
-  PageIndex previous = kNoPage;
+  PageLinks links{};  // in the list that the page stands in
+  // The first page of a unit keeps the unit's books.
+  UnitList unit_list = UnitList::kNone;
+  uint32_t empty_count = 0;
+  PageIndex first_empty = kNoPage;
+  PageLinks unit_links{};
 };
 
 // Runs of more than one page: pages [first, first + full_page_count) whole, and the lowest tail_slot_count slots
@@ -59,34 +77,42 @@ struct Span {
 
 class PageTable {
  public:
-  // pages: page_count zeroed entries.
-  PageTable(HugePage* pages, size_t page_count, size_t hugetlb_page_count);
+  // pages: page_count zeroed entries. hugetlb_unit_page_count: pages of a unit in the hugetlb region, which is whole
+  // units; in the fall-back region every page is a unit.
+  PageTable(HugePage* pages, size_t page_count, size_t hugetlb_page_count, size_t hugetlb_unit_page_count);
 
   HugePage& page(PageIndex index) { return pages_[ToSize(index)]; }
   const HugePage& page(PageIndex index) const { return pages_[ToSize(index)]; }
+  // The unit of a page, and how many pages it has.
+  PageIndex UnitOf(PageIndex index) const;
+  size_t UnitPageCount(PageIndex index) const {
+    return ToSize(index) < hugetlb_page_count_ ? hugetlb_unit_page_count_ : 1;
+  }
 
   // A run of slot_count (1 to 32) in the fullest populated page that has room, upper rungs first. A power of two starts
   // on a multiple of itself. Returns page × 32 + slot.
   std::optional<size_t> TakeSlots(size_t slot_count);
-  // The same in a page that stands in no list (fresh from TakeVacant and populated); the page is listed afterwards.
+  // The same in this page, which has room.
   size_t TakeSlotsIn(PageIndex index, size_t slot_count);
   // Frees slots of one page. True: the page is empty now.
   bool FreeSlots(PageIndex index, uint32_t mask);
 
-  // A page to populate: busy from now on.
+  // A unit to populate: its pages are busy from now on.
   std::optional<PageIndex> TakeVacant(Region region);
-  // A busy page that turned out populated: it joins the lists.
+  // A busy unit was populated; its pages stay busy.
+  void MarkPresent(PageIndex unit, Backing backing, bool unverified);
+  // A busy page that is present, or all pages of such a unit: they join the lists.
   void PutPopulated(PageIndex index);
-  // A busy page that holds nothing.
-  void PutVacant(PageIndex index);
-  // An empty populated page on the rung `highest` or below, lowest rung first: busy from now on.
+  void PutUnitPopulated(PageIndex unit);
+  // A busy unit that holds nothing.
+  void PutVacant(PageIndex unit);
+  // A populated unit of empty pages on the rung `highest` or below, lowest rung first: busy from now on.
   std::optional<PageIndex> TakeEmpty(Backing highest);
-  // Takes this empty page out of the lists: busy from now on.
-  void MakeBusy(PageIndex index);
 
-  // Contiguous pages for a span in a region; first where no border moves. Whole pages become busy; those that are not
-  // present are still to be populated. A tail page that is in use gets its slots taken at once and stays listed; a
-  // vacant or empty one becomes busy like the rest.
+  // Contiguous pages for a span in a region. Whole pages become busy; the units among them that are not present are
+  // still to be populated, and are busy beyond the ends of the span too. A tail page that is in use gets its slots
+  // taken at once and stays listed; a vacant or empty one becomes busy like the rest. Where units are single pages the
+  // first place that fits is taken, since empty pages can move; else the one that needs the fewest new units.
   std::optional<Span> TakeSpan(Region region, size_t full_page_count, size_t tail_slot_count);
 
   size_t empty_count(Backing backing) const { return empty_counts_[static_cast<size_t>(backing)]; }
@@ -101,29 +127,40 @@ class PageTable {
   size_t page_count() const { return page_count_; }
 
  private:
-  static constexpr size_t kOrderCount = 6;  // runs of 1, 2, 4, 8, 16, 32 slots
-  static constexpr size_t kFreeCounts = kSlotsPerHugePage + 1;
+  static constexpr size_t kOrderCount = 5;  // free runs of 1, 2, 4, 8, 16 slots; with 32 the page is empty
+  static constexpr size_t kFreeCounts = kSlotsPerHugePage;
 
   struct List {
     std::array<PageIndex, kFreeCounts> heads;
-    uint64_t nonempty = 0;  // bit f: heads[f] is a page
+    uint32_t nonempty = 0;  // bit f: heads[f] is a page
   };
 
+  void Push(PageIndex* head, PageIndex index, PageLinks HugePage::*links);
+  void Remove(PageIndex* head, PageIndex index, PageLinks HugePage::*links);
   List& ListOf(const HugePage& page);
   void Link(PageIndex index);
   void Unlink(PageIndex index);
+  PageIndex* HeadOf(PageIndex unit);
+  void MoveUnit(PageIndex unit, UnitList list);
+  void CountEmpty(PageIndex unit, size_t empty_count);
+  void MakeBusy(PageIndex index);
+  void MakeUnitBusy(PageIndex unit);
   void TakeMask(PageIndex index, uint32_t mask);
-  void UnlinkVacant(PageIndex index);
-  bool SpanFits(size_t first, size_t full_page_count, size_t tail_slot_count, size_t end) const;
+  std::optional<size_t> FirstInTheWay(size_t first, size_t full_page_count, size_t tail_slot_count) const;
+  size_t VacantUnitCount(size_t first, size_t page_count) const;
+  std::optional<size_t> FindSpan(size_t first, size_t last, size_t full_page_count, size_t tail_slot_count) const;
   Span ClaimSpan(size_t first, size_t full_page_count, size_t tail_slot_count);
 
   HugePage* const pages_;
   const size_t page_count_;
   const size_t hugetlb_page_count_;
-  size_t hugetlb_border_ = 0;                                // pages below were used at least once
+  const size_t hugetlb_unit_page_count_;
+  size_t hugetlb_border_ = 0;                                // pages below were used at least once; whole units
   size_t fallback_border_;                                   // pages from here on were used at least once
-  std::array<PageIndex, 2> vacant_heads_{kNoPage, kNoPage};  // by Region
+  std::array<PageIndex, 2> vacant_heads_{kNoPage, kNoPage};  // by Region; units
   std::array<std::array<List, kOrderCount>, kBackingCount> lists_;
+  std::array<PageIndex, kBackingCount> partly_empty_heads_;  // units
+  std::array<PageIndex, kBackingCount> empty_heads_;         // units
   std::array<size_t, kBackingCount> empty_counts_{};
   std::array<size_t, kBackingCount> populated_counts_{};
 };

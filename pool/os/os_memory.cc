@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -123,10 +124,11 @@ int OsMemory::MapSmall(size_t bytes, void** address) {
   return 0;
 }
 
-int OsMemory::MapHugetlb(void* address, size_t bytes) {
+int OsMemory::MapHugetlb(void* address, size_t bytes, size_t page_bytes) {
   constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | MAP_HUGETLB;
-  constexpr int kTwoMiB = 21 << 26;  // MAP_HUGE_2MB: log2 of the page size above MAP_HUGE_SHIFT
-  return ErrnoOf(mmap(address, bytes, PROT_READ | PROT_WRITE, kFlags | kTwoMiB, -1, 0) == MAP_FAILED);
+  // MAP_HUGE_2MB, MAP_HUGE_1GB: log2 of the page size above MAP_HUGE_SHIFT.
+  const int page_size = std::countr_zero(page_bytes) << 26;
+  return ErrnoOf(mmap(address, bytes, PROT_READ | PROT_WRITE, kFlags | page_size, -1, 0) == MAP_FAILED);
 }
 
 int OsMemory::Unmap(void* address, size_t bytes) { return ErrnoOf(munmap(address, bytes) != 0); }
@@ -191,10 +193,10 @@ int OsMemory::NodeAvailableBytes(int node_id, uint64_t* bytes) {
   return 0;
 }
 
-int OsMemory::FreeHugePages(int node_id, uint64_t* count) {
+int OsMemory::FreeHugePages(int node_id, size_t page_bytes, uint64_t* count) {
   char path[128];
-  std::snprintf(path, sizeof path, "/sys/devices/system/node/node%d/hugepages/hugepages-2048kB/free_hugepages",
-                node_id);
+  std::snprintf(path, sizeof path, "/sys/devices/system/node/node%d/hugepages/hugepages-%zukB/free_hugepages", node_id,
+                page_bytes / 1024);
   char text[64];
   const int result = ReadSmallFile(path, text, sizeof text);
   if (result != 0) return result;

@@ -24,8 +24,9 @@ class OsMemory {
   virtual int Reserve(size_t bytes, void** address);
   // Writable private anonymous memory, 4 KiB pages only (MADV_NOHUGEPAGE): for metadata.
   virtual int MapSmall(size_t bytes, void** address);
-  // Replaces a part of a reservation by one hugetlb mapping: MAP_FIXED, MAP_NORESERVE, private.
-  virtual int MapHugetlb(void* address, size_t bytes);
+  // Replaces a part of a reservation by one hugetlb mapping: MAP_FIXED, MAP_NORESERVE, private. page_bytes is a power
+  // of two; EINVAL where kernel or CPU have no such pages.
+  virtual int MapHugetlb(void* address, size_t bytes, size_t page_bytes);
   virtual int Unmap(void* address, size_t bytes);
   // mprotect(PROT_READ), and mprotect(PROT_READ | PROT_WRITE).
   virtual int AllowReading(void* address, size_t bytes);
@@ -50,8 +51,8 @@ class OsMemory {
   // The same of a machine with one node: MemAvailable. (A node's own figures lag where a guest takes memory into use
   // lazily.)
   virtual int MachineAvailableBytes(uint64_t* bytes);
-  // Free 2 MiB hugetlb pages of one node, from sysfs. Surplus pages are not counted.
-  virtual int FreeHugePages(int node_id, uint64_t* count);
+  // Free hugetlb pages of one node and size, from sysfs. Surplus pages are not counted.
+  virtual int FreeHugePages(int node_id, size_t page_bytes, uint64_t* count);
 
   // 0 where glibc registered this process's threads for restartable sequences. ENOSYS: it did not (an old kernel or
   // glibc, valgrind, glibc.pthread.rseq=0), or this code was built for ThreadSanitizer, which does not see through them.

@@ -55,8 +55,8 @@ class SteeredMemory : public internal::OsMemory {
     before_populate();
     return OsMemory::Populate(address, bytes);
   }
-  int FreeHugePages(int node_id, uint64_t* count) override {
-    const int result = OsMemory::FreeHugePages(node_id, count);
+  int FreeHugePages(int node_id, size_t page_bytes, uint64_t* count) override {
+    const int result = OsMemory::FreeHugePages(node_id, page_bytes, count);
     after_free_huge_pages();
     return result;
   }

@@ -32,6 +32,19 @@ TEST(PoolBadInput, CreateNamesValueRangeAndMend) {
          o.capacity_bytes = 8 * kGiB + 1;
        },
        "8589934593", "the memory of node 4"},
+      {"a page size that is none", [](PoolOptions& o) { o.page_bytes = 4 * kMiB; }, "page_bytes = 4194304 ", "2M, 1G"},
+      {"less than a page of 1 GiB",
+       [](PoolOptions& o) {
+         o.page_bytes = kGiantPageBytes;
+         o.capacity_bytes = kGiB - 1;
+       },
+       "1073741823 is out of range for page_bytes = 1G", "1G to 34359738368"},
+      {"pages of 1 GiB without hugetlb",
+       [](PoolOptions& o) {
+         o.page_bytes = kGiantPageBytes;
+         o.huge_pages = HugePages::kTransparent;
+       },
+       "page_bytes = 1G has no meaning with huge_pages = transparent", "required, preferred"},
       {"node 99", [](PoolOptions& o) { o.placement = Placement::Node(99); }, "node(99)", "0, 1, 4, 7"},
       {"node -1", [](PoolOptions& o) { o.placement = Placement::Node(-1); }, "node(-1)", "0, 1, 4, 7"},
       {"a dense index instead of the id", [](PoolOptions& o) { o.placement = Placement::Node(2); }, "node(2)",

@@ -260,7 +260,7 @@ TEST_F(PoolBlocks, StatisticsAddUp) {
   EXPECT_EQ(stats.nodes[0].used_bytes + stats.nodes[0].empty_bytes, stats.committed_bytes);
   EXPECT_GT(stats.metadata_bytes, 0u);
   EXPECT_EQ(stats.FootprintBytes(), stats.committed_bytes + stats.metadata_bytes);
-  EXPECT_THAT(stats.ToText(), ::testing::HasSubstr("huge_pages=preferred placement=local cache=locked"));
+  EXPECT_THAT(stats.ToText(), ::testing::HasSubstr("huge_pages=preferred page=2M placement=local cache=locked"));
 }
 
 TEST_F(PoolBlocks, SlabCacheServesOneSizeOfItsPool) {

@@ -33,7 +33,7 @@ struct Block {
 class Script {
  public:
   Script(SimulatedOs& os, const PoolOptions& options, const internal::Topology& topology)
-      : os_(os), options_(options), topology_(topology) {}
+      : os_(os), options_(options), topology_(topology), rival_giant_pages_(1 - os.free_giant_page_count(0)) {}
 
   void Run() {
     Error error;
@@ -71,9 +71,15 @@ class Script {
     // The script falls back and recovers; on node 0 a rival takes all and lets it go.
     if (i % 250 == 100) {
       rival_pages_ = os_.free_huge_page_count(0);
+      rival_giant_pages_ += os_.free_giant_page_count(0);
       os_.SetFreeHugePages(0, 0);
+      os_.SetFreeGiantPages(0, 0);
     }
-    if (i % 250 == 200) os_.SetFreeHugePages(0, os_.free_huge_page_count(0) + rival_pages_);
+    if (i % 250 == 200) {
+      os_.SetFreeHugePages(0, os_.free_huge_page_count(0) + rival_pages_);
+      os_.SetFreeGiantPages(0, os_.free_giant_page_count(0) + rival_giant_pages_);
+      rival_giant_pages_ = 0;
+    }
     const uint64_t choice = Below(32);
     if (choice == 0) {
       (void)pool_->Trim(Below(options_.capacity_bytes));
@@ -119,6 +125,7 @@ class Script {
   uint64_t next_id_ = 0;
   uint64_t refusal_count_ = 0;
   uint64_t rival_pages_ = 0;
+  uint64_t rival_giant_pages_;
 };
 
 struct Setting {
@@ -127,13 +134,16 @@ struct Setting {
   Placement placement;
   PopulateAtStart populate;
   bool one_node = false;  // FourNodes() otherwise
+  bool giant = false;     // pages of 1 GiB, of which there is one; where the pool may fall back it comes late
 };
 
 class PoolFailure : public ::testing::TestWithParam<Setting> {
  protected:
   static PoolOptions Options() {
     PoolOptions options;
-    options.capacity_bytes = 24 * kMiB;
+    const bool required = GetParam().huge_pages == HugePages::kRequired;
+    options.capacity_bytes = !GetParam().giant ? 24 * kMiB : required ? kGiB : 2 * kGiB;
+    options.page_bytes = GetParam().giant ? kGiantPageBytes : kHugePageBytes;
     options.huge_pages = GetParam().huge_pages;
     options.placement = GetParam().placement;
     options.populate_at_start = GetParam().populate;
@@ -145,6 +155,7 @@ class PoolFailure : public ::testing::TestWithParam<Setting> {
   static std::vector<SimulatedOs::NodeMemory> Memory() {
     auto nodes = EachNode(kHugePages, kSmallBytes);
     if (GetParam().one_node) nodes.resize(1);
+    if (GetParam().giant && GetParam().huge_pages == HugePages::kRequired) nodes.front().giant_page_count = 1;
     return nodes;
   }
 
@@ -215,6 +226,9 @@ INSTANTIATE_TEST_SUITE_P(
                       Setting{"strict", HugePages::kPreferred, Placement::LocalStrict(), PopulateAtStart::kNone},
                       Setting{"interleave", HugePages::kTransparent, Placement::Interleave(), PopulateAtStart::kAll},
                       Setting{"node", HugePages::kOff, Placement::Node(1), PopulateAtStart::kNone},
+                      Setting{"giant", HugePages::kPreferred, Placement::Local(), PopulateAtStart::kNone, true, true},
+                      Setting{"giant_required", HugePages::kRequired, Placement::Local(), PopulateAtStart::kNone, true,
+                              true},
                       Setting{"one_node", HugePages::kPreferred, Placement::Local(), PopulateAtStart::kNone, true}),
     SettingName);
 

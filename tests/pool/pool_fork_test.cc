@@ -66,7 +66,7 @@ class PoolFork : public ::testing::TestWithParam<HugePages> {
   void SetUp() override {
     internal::OsMemory os;
     uint64_t free_count = 0;
-    (void)os.FreeHugePages(0, &free_count);
+    (void)os.FreeHugePages(0, kHugePageBytes, &free_count);
     if (GetParam() == HugePages::kRequired && free_count < 2 * kPageCount) {
       GTEST_SKIP() << "hugetlb: node 0 has " << free_count << " free huge pages, this test needs " << 2 * kPageCount;
     }

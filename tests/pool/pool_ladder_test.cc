@@ -204,7 +204,7 @@ TEST(PoolLadder, FallsBackAndRecoversOnTheRealKernel) {
   constexpr uint64_t kNeededPages = 64;
   NotingOs os;
   uint64_t free_count = 0;
-  if (os.FreeHugePages(0, &free_count) != 0 || free_count < kNeededPages) {
+  if (os.FreeHugePages(0, kHugePageBytes, &free_count) != 0 || free_count < kNeededPages) {
     GTEST_SKIP() << "node 0 has " << free_count << " free huge pages, this test needs " << kNeededPages;
   }
   const uint64_t seed = Seed();
@@ -261,7 +261,7 @@ class KernelRungs : public ::testing::TestWithParam<HugePages> {};
 TEST_P(KernelRungs, PagesAreWhatTheStatisticsSay) {
   internal::OsMemory os;
   uint64_t free_count = 0;
-  (void)os.FreeHugePages(0, &free_count);
+  (void)os.FreeHugePages(0, kHugePageBytes, &free_count);
   PoolOptions options;
   options.capacity_bytes = 32 * kMiB;
   options.huge_pages = GetParam();

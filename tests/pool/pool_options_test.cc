@@ -16,12 +16,14 @@ using ::testing::HasSubstr;
 TEST(PoolOptions, ReadsEveryOption) {
   Error error;
   const auto options = PoolOptions::Parse(
-      " capacity = 8G; huge_pages=required ;placement=node(3); populate_at_start=all; wait_for_huge_pages_seconds=30; "
+      " capacity = 8G; huge_pages=required ; page=1G;placement=node(3); populate_at_start=all; "
+      "wait_for_huge_pages_seconds=30; "
       "cache_bytes_per_cpu=512K; name=blocks;",
       &error);
   ASSERT_TRUE(options) << error.ToString();
   EXPECT_EQ(options->capacity_bytes, size_t{8} << 30);
   EXPECT_EQ(options->huge_pages, HugePages::kRequired);
+  EXPECT_EQ(options->page_bytes, kGiantPageBytes);
   EXPECT_EQ(options->placement, Placement::Node(3));
   EXPECT_EQ(options->populate_at_start, PopulateAtStart::kAll);
   EXPECT_EQ(options->wait_for_huge_pages_seconds, 30u);
@@ -43,6 +45,7 @@ TEST(PoolOptions, ParseMakesWhatToStringWrote) {
       for (const PopulateAtStart populate : {PopulateAtStart::kNone, PopulateAtStart::kAll}) {
         PoolOptions options;
         options.capacity_bytes = 12345678;
+        options.page_bytes = populate == PopulateAtStart::kAll ? kGiantPageBytes : kHugePageBytes;
         options.huge_pages = huge_pages;
         options.placement = placement;
         options.populate_at_start = populate;
@@ -54,6 +57,7 @@ TEST(PoolOptions, ParseMakesWhatToStringWrote) {
         ASSERT_TRUE(again) << options.ToString() << ": " << error.ToString();
         EXPECT_EQ(again->ToString(), options.ToString());
         EXPECT_EQ(again->huge_pages, huge_pages);
+        EXPECT_EQ(again->page_bytes, options.page_bytes);
         EXPECT_EQ(again->placement, placement);
         EXPECT_EQ(again->populate_at_start, populate);
         EXPECT_EQ(again->name, options.name);
@@ -68,7 +72,7 @@ TEST(PoolOptions, BadTextNamesTheValueAndWhatIsAllowed) {
     const char* value;
     const char* allowed;
   } table[] = {
-      {"capcity=8G", "'capcity'", "capacity, huge_pages, placement"},
+      {"capcity=8G", "'capcity'", "capacity, huge_pages, page, placement"},
       {"capacity", "'capacity' has no '='", "name=value"},
       {"capacity=lots", "'lots'", "whole number"},
       {"capacity=-1", "'-1'", "whole number"},
@@ -77,6 +81,10 @@ TEST(PoolOptions, BadTextNamesTheValueAndWhatIsAllowed) {
       {"capacity=17179869184G", "'17179869184G'", "less than 16 EiB"},
       {"huge_pages=yes", "'yes'", "required, preferred, transparent, off"},
       {"huge_pages=Off", "'Off'", "required, preferred, transparent, off"},
+      {"page=4M", "'4M'", "2M, 1G"},
+      {"page=0", "'0'", "2M, 1G"},
+      {"page=huge", "'huge'", "whole number"},
+      {"page_bytes=1G", "'page_bytes'", "page, placement"},
       {"placement=near", "'near'", "local, local_strict, interleave, node(N)"},
       {"placement=node(x)", "'node(x)'", "node(N)"},
       {"placement=node(-1)", "'node(-1)'", "node(N)"},

@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "hugepool/types.h"
 #include "os/mutex.h"
 #include "pool/kernel_maps.h"
 
@@ -18,7 +17,6 @@ namespace hugepool::testing {
 namespace {
 
 uintptr_t AddressOf(const void* address) { return reinterpret_cast<uintptr_t>(address); }
-uintptr_t PageNumber(uintptr_t address) { return address / kHugePageBytes; }
 
 thread_local int current_cpu = 0;
 
@@ -50,7 +48,9 @@ std::vector<Call> AllCalls() {
 }
 
 SimulatedOs::SimulatedOs(const std::vector<NodeMemory>& nodes) : first_touch_node_(nodes.front().node_id) {
-  for (const NodeMemory& node : nodes) nodes_[node.node_id] = Node{node.huge_page_count, node.small_bytes};
+  for (const NodeMemory& node : nodes) {
+    nodes_[node.node_id] = Node{node.huge_page_count, node.small_bytes, node.giant_page_count};
+  }
   current_cpu = 0;
 }
 
@@ -92,19 +92,20 @@ int SimulatedOs::MapSmall(size_t bytes, void** address) {
   return refused;
 }
 
-int SimulatedOs::MapHugetlb(void* address, size_t bytes) {
+int SimulatedOs::MapHugetlb(void* address, size_t bytes, size_t page_bytes) {
   const std::lock_guard lock(mutex_);
   if (const int refused = Count(Call::kMapHugetlb)) return refused;
   const uintptr_t first = AddressOf(address);
   if (!IsMapped(first, bytes)) Complain("hugetlb mapped outside of a reservation");
-  if (first % kHugePageBytes != 0 || bytes % kHugePageBytes != 0) return EINVAL;
+  if (page_bytes != kHugePageBytes && page_bytes != kGiantPageBytes) return EINVAL;
+  if (first % page_bytes != 0 || bytes % page_bytes != 0) return EINVAL;
   constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
   if (mmap(address, bytes, PROT_READ | PROT_WRITE, kFlags, -1, 0) == MAP_FAILED) return errno;
   (void)madvise(address, bytes, MADV_NOHUGEPAGE);
   // A new mapping loses the old one's pages and binding, as in the kernel.
   DropPages(first, bytes);
   if (BoundNode(first) >= 0) Complain("a bound range was replaced by a new mapping");
-  hugetlb_[first] = first + bytes;
+  hugetlb_[first] = HugetlbRange{first + bytes, page_bytes};
   return 0;
 }
 
@@ -146,7 +147,7 @@ int SimulatedOs::Advise(void* address, size_t bytes, int advice) {
   const uintptr_t first = AddressOf(address);
   if (!IsMapped(first, bytes)) Complain("advice outside of a mapping");
   if (advice == MADV_COLLAPSE) {
-    const auto page = pages_.find(PageNumber(first));
+    const auto page = pages_.find(first);
     if (page == pages_.end() || page->second.bytes != kHugePageBytes) Complain("collapsed what is not present");
     return collapse_errno_;
   }
@@ -161,8 +162,8 @@ int SimulatedOs::BindTo(void* address, size_t bytes, int node_id) {
   const uintptr_t first = AddressOf(address);
   if (!IsMapped(first, bytes)) Complain("bound outside of a mapping");
   if (!nodes_.contains(node_id)) return EINVAL;
-  for (uintptr_t page = first; page < first + bytes; page += kHugePageBytes) {
-    if (pages_.contains(PageNumber(page))) Complain("bound after populating");
+  for (uintptr_t page = first; page < first + bytes; page += PageBytes(page)) {
+    if (pages_.contains(page)) Complain("bound after populating");
   }
   bound_[first] = Range{first + bytes, node_id};
   return 0;
@@ -186,25 +187,30 @@ int SimulatedOs::ForcedNode(uintptr_t address) const {
   return misplaced_node_ >= 0 ? misplaced_node_ : BoundNode(address);
 }
 
-bool SimulatedOs::IsHugetlb(uintptr_t address) const {
+size_t SimulatedOs::HugetlbPageBytes(uintptr_t address) const {
   auto range = hugetlb_.upper_bound(address);
-  if (range == hugetlb_.begin()) return false;
+  if (range == hugetlb_.begin()) return 0;
   --range;
-  return address < range->second;
+  return address < range->second.last ? range->second.page_bytes : 0;
 }
+
+size_t SimulatedOs::PageBytes(uintptr_t address) const { return std::max(HugetlbPageBytes(address), kHugePageBytes); }
+
+uintptr_t SimulatedOs::PageStart(uintptr_t address) const { return address - address % PageBytes(address); }
 
 // EFAULT when no allowed node has a huge page, as MADV_POPULATE_WRITE answers.
 int SimulatedOs::TakeHugePage(uintptr_t address, Page* page) {
   const int bound = ForcedNode(address);
+  const size_t page_bytes = HugetlbPageBytes(address);
   std::vector<int> order{bound >= 0 ? bound : first_touch_node_};
   if (bound < 0) {
     for (const auto& [node_id, node] : nodes_) order.push_back(node_id);
   }
   for (const int node_id : order) {
     Node& node = nodes_[node_id];
-    if (node.huge_page_count == 0) continue;
-    --node.huge_page_count;
-    *page = Page{node_id, true, kHugePageBytes};
+    if (node.HugetlbCount(page_bytes) == 0) continue;
+    --node.HugetlbCount(page_bytes);
+    *page = Page{node_id, true, page_bytes};
     return 0;
   }
   return EFAULT;
@@ -223,13 +229,13 @@ int SimulatedOs::TakeSmallBytes(uintptr_t address, Page* page) {
 
 int SimulatedOs::PopulatePage(uintptr_t address) {
   Page page;
-  const auto found = pages_.find(PageNumber(address));
+  const auto found = pages_.find(address);
   if (found != pages_.end()) page = found->second;
-  if (page.bytes == kHugePageBytes) return 0;
+  if (page.bytes == PageBytes(address)) return 0;
   const bool fresh = page.bytes == 0;
-  const int refused = IsHugetlb(address) ? TakeHugePage(address, &page) : TakeSmallBytes(address, &page);
+  const int refused = HugetlbPageBytes(address) != 0 ? TakeHugePage(address, &page) : TakeSmallBytes(address, &page);
   if (page.bytes != 0) {
-    pages_[PageNumber(address)] = page;
+    pages_[address] = page;
     if (fresh) *reinterpret_cast<volatile char*>(address) = 0;
   }
   return refused;
@@ -240,18 +246,19 @@ int SimulatedOs::Populate(void* address, size_t bytes) {
   if (const int refused = Count(Call::kPopulate)) return refused;
   const uintptr_t first = AddressOf(address);
   if (!IsMapped(first, bytes)) Complain("populated outside of a mapping");
-  for (uintptr_t page = first; page < first + bytes; page += kHugePageBytes) {
+  if (first != PageStart(first) || bytes % PageBytes(first) != 0) Complain("a part of a huge page was populated");
+  for (uintptr_t page = first; page < first + bytes; page += PageBytes(page)) {
     if (const int refused = PopulatePage(page)) return refused;
   }
   return 0;
 }
 
-void SimulatedOs::DropPage(uintptr_t number) {
-  const auto page = pages_.find(number);
+void SimulatedOs::DropPage(uintptr_t start) {
+  const auto page = pages_.find(start);
   if (page == pages_.end()) return;
   Node& node = nodes_[page->second.node_id];
   if (page->second.hugetlb) {
-    ++node.huge_page_count;
+    ++node.HugetlbCount(page->second.bytes);
   } else {
     node.small_bytes += page->second.bytes;
   }
@@ -260,14 +267,15 @@ void SimulatedOs::DropPage(uintptr_t number) {
 
 void SimulatedOs::DropPages(uintptr_t first, size_t bytes) {
   if (bytes / kHugePageBytes < pages_.size()) {
-    for (uintptr_t page = PageNumber(first); page < PageNumber(first + bytes); ++page) DropPage(page);
+    const uintptr_t aligned = PageStart(first + kHugePageBytes - 1);
+    for (uintptr_t page = aligned; page < first + bytes; page += PageBytes(page)) DropPage(page);
     return;
   }
   std::vector<uintptr_t> dropped;
-  for (const auto& [number, page] : pages_) {
-    if (number >= PageNumber(first) && number < PageNumber(first + bytes)) dropped.push_back(number);
+  for (const auto& [start, page] : pages_) {
+    if (start >= first && start < first + bytes) dropped.push_back(start);
   }
-  for (const uintptr_t number : dropped) DropPage(number);
+  for (const uintptr_t start : dropped) DropPage(start);
 }
 
 int SimulatedOs::GiveBack(void* address, size_t bytes) {
@@ -275,7 +283,7 @@ int SimulatedOs::GiveBack(void* address, size_t bytes) {
   if (const int refused = Count(Call::kGiveBack)) return refused;
   const uintptr_t first = AddressOf(address);
   if (!IsMapped(first, bytes)) Complain("given back outside of a mapping");
-  if (first % kHugePageBytes != 0 || bytes % kHugePageBytes != 0) Complain("a part of a huge page was given back");
+  if (first != PageStart(first) || bytes % PageBytes(first) != 0) Complain("a part of a huge page was given back");
   DropPages(first, bytes);
   return OsMemory::GiveBack(address, bytes);
 }
@@ -283,15 +291,15 @@ int SimulatedOs::GiveBack(void* address, size_t bytes) {
 int SimulatedOs::Locate(void* const* addresses, size_t count, int* node_ids) {
   const std::lock_guard lock(mutex_);
   if (const int refused = Count(Call::kLocate)) return refused;
-  uintptr_t number = UINTPTR_MAX;
+  uintptr_t start = UINTPTR_MAX;
   auto page = pages_.end();
   for (size_t i = 0; i < count; ++i) {
     const uintptr_t address = AddressOf(addresses[i]);
-    if (PageNumber(address) != number) {
-      number = PageNumber(address);
-      page = pages_.find(number);
+    if (address / kHugePageBytes != start / kHugePageBytes) {
+      start = PageStart(address);
+      page = pages_.find(start);
     }
-    const bool present = page != pages_.end() && address % kHugePageBytes < page->second.bytes;
+    const bool present = page != pages_.end() && address - start < page->second.bytes;
     node_ids[i] = present ? page->second.node_id : -ENOENT;
   }
   return 0;
@@ -313,11 +321,11 @@ int SimulatedOs::MachineAvailableBytes(uint64_t* bytes) {
   return 0;
 }
 
-int SimulatedOs::FreeHugePages(int node_id, uint64_t* count) {
+int SimulatedOs::FreeHugePages(int node_id, size_t page_bytes, uint64_t* count) {
   const std::lock_guard lock(mutex_);
   if (const int refused = Count(Call::kFreeHugePages)) return refused;
   if (!nodes_.contains(node_id)) return ENOENT;
-  *count = nodes_[node_id].huge_page_count;
+  *count = nodes_[node_id].HugetlbCount(page_bytes);
   return 0;
 }
 
@@ -382,6 +390,16 @@ uint64_t SimulatedOs::free_huge_page_count(int node_id) const {
   return nodes_.at(node_id).huge_page_count;
 }
 
+void SimulatedOs::SetFreeGiantPages(int node_id, uint64_t count) {
+  const std::lock_guard lock(mutex_);
+  nodes_.at(node_id).giant_page_count = count;
+}
+
+uint64_t SimulatedOs::free_giant_page_count(int node_id) const {
+  const std::lock_guard lock(mutex_);
+  return nodes_.at(node_id).giant_page_count;
+}
+
 void SimulatedOs::SetSmallBytes(int node_id, uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   nodes_.at(node_id).small_bytes = bytes;
@@ -409,17 +427,18 @@ void SimulatedOs::RefuseCollapse(int errno_value) {
 
 int SimulatedOs::NodeOf(const void* address) const {
   const std::lock_guard lock(mutex_);
-  const auto page = pages_.find(PageNumber(AddressOf(address)));
-  if (page == pages_.end() || AddressOf(address) % kHugePageBytes >= page->second.bytes) return -1;
+  const uintptr_t start = PageStart(AddressOf(address));
+  const auto page = pages_.find(start);
+  if (page == pages_.end() || AddressOf(address) - start >= page->second.bytes) return -1;
   return page->second.node_id;
 }
 
 bool SimulatedOs::IsPresent(const void* address, size_t bytes) const {
   const std::lock_guard lock(mutex_);
   const uintptr_t first = AddressOf(address);
-  for (uintptr_t number = PageNumber(first); number <= PageNumber(first + bytes - 1); ++number) {
-    const auto page = pages_.find(number);
-    if (page == pages_.end() || page->second.bytes != kHugePageBytes) return false;
+  for (uintptr_t start = PageStart(first); start < first + bytes; start += PageBytes(start)) {
+    const auto page = pages_.find(start);
+    if (page == pages_.end() || page->second.bytes != PageBytes(start)) return false;
   }
   return true;
 }

@@ -2,7 +2,8 @@
 //
 // Shape      mappings are real (anonymous, 4 KiB pages); which node a page of 2 MiB lies on, whether it is populated
 //            and how much every node has left stands in records. Populating touches one 4 KiB page, so that hundreds
-//            of thousands of populations are cheap; the rest comes when it is written to.
+//            of thousands of populations are cheap; the rest comes when it is written to. Pages of 1 GiB have a count
+//            of their own, and are populated and given back whole.
 // Units      bytes; node ids are the kernel's; positions count the calls of one kind from 0
 // Threads    any; guarded by mutex_. The CPU is set per thread.
 // Invariant  free huge pages + huge pages present = what the node was given; the same for small bytes
@@ -21,6 +22,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "hugepool/types.h"
 #include "os/os_memory.h"
 
 namespace hugepool::testing {
@@ -52,6 +54,7 @@ class SimulatedOs : public internal::OsMemory {
     int node_id = 0;
     uint64_t huge_page_count = 0;
     uint64_t small_bytes = 0;
+    uint64_t giant_page_count = 0;
   };
 
   explicit SimulatedOs(const std::vector<NodeMemory>& nodes);
@@ -60,7 +63,7 @@ class SimulatedOs : public internal::OsMemory {
 
   int Reserve(size_t bytes, void** address) override;
   int MapSmall(size_t bytes, void** address) override;
-  int MapHugetlb(void* address, size_t bytes) override;
+  int MapHugetlb(void* address, size_t bytes, size_t page_bytes) override;
   int Unmap(void* address, size_t bytes) override;
   int AllowAccess(void* address, size_t bytes) override;
   int AllowReading(void* address, size_t bytes) override;
@@ -72,7 +75,7 @@ class SimulatedOs : public internal::OsMemory {
   int Locate(void* const* addresses, size_t count, int* node_ids) override;
   int NodeAvailableBytes(int node_id, uint64_t* bytes) override;
   int MachineAvailableBytes(uint64_t* bytes) override;
-  int FreeHugePages(int node_id, uint64_t* count) override;
+  int FreeHugePages(int node_id, size_t page_bytes, uint64_t* count) override;
   // A CPU that is set per thread is no place for restartable sequences.
   int HasRseq() const override;
   size_t CpuIdLimit() const override;
@@ -89,6 +92,8 @@ class SimulatedOs : public internal::OsMemory {
   // The machine. What rivals take and give back is set here; what the pool holds is not touched.
   void SetFreeHugePages(int node_id, uint64_t count);
   uint64_t free_huge_page_count(int node_id) const;
+  void SetFreeGiantPages(int node_id, uint64_t count);
+  uint64_t free_giant_page_count(int node_id) const;
   void SetSmallBytes(int node_id, uint64_t bytes);
   uint64_t small_bytes(int node_id) const;
   // Pages of unbound ranges come from this node, and from the others when it has none.
@@ -118,11 +123,19 @@ class SimulatedOs : public internal::OsMemory {
   struct Node {
     uint64_t huge_page_count = 0;
     uint64_t small_bytes = 0;
+    uint64_t giant_page_count = 0;
+    uint64_t& HugetlbCount(size_t page_bytes) {
+      return page_bytes == kGiantPageBytes ? giant_page_count : huge_page_count;
+    }
   };
   struct Page {
     int node_id = -1;
     bool hugetlb = false;
     uint64_t bytes = 0;
+  };
+  struct HugetlbRange {
+    uintptr_t last = 0;
+    size_t page_bytes = 0;
   };
   struct Failure {
     uint64_t first = UINT64_MAX;
@@ -141,11 +154,15 @@ class SimulatedOs : public internal::OsMemory {
   int BoundNode(uintptr_t address) const;
   // Where a page of this address must come from; -1: from anywhere.
   int ForcedNode(uintptr_t address) const;
-  bool IsHugetlb(uintptr_t address) const;
+  // 0 where no hugetlb is mapped.
+  size_t HugetlbPageBytes(uintptr_t address) const;
+  // Of the page in which the address lies: its first address, and how long it is.
+  uintptr_t PageStart(uintptr_t address) const;
+  size_t PageBytes(uintptr_t address) const;
   int PopulatePage(uintptr_t address);
   int TakeHugePage(uintptr_t address, Page* page);
   int TakeSmallBytes(uintptr_t address, Page* page);
-  void DropPage(uintptr_t number);
+  void DropPage(uintptr_t start);
   void DropPages(uintptr_t first, size_t bytes);
 
   mutable std::mutex mutex_;
@@ -159,8 +176,8 @@ class SimulatedOs : public internal::OsMemory {
   std::array<Failure, kCallCount> failures_{};
   std::map<uintptr_t, size_t> mappings_;       // first address → bytes
   std::map<uintptr_t, Range> bound_;           // first address → bound range
-  std::map<uintptr_t, uintptr_t> hugetlb_;     // first → last address of hugetlb mappings
-  std::unordered_map<uintptr_t, Page> pages_;  // address >> 21
+  std::map<uintptr_t, HugetlbRange> hugetlb_;  // first address → hugetlb mapping
+  std::unordered_map<uintptr_t, Page> pages_;  // by first address
   std::vector<std::string> complaints_;
 };
 

@@ -44,9 +44,10 @@ struct ClassStats {
 
 struct PoolStats {
   std::string name;
-  std::string backing;     // what huge_pages asked for: "required", "preferred", …
-  std::string placement;   // "local", "node(1)", …
-  std::string cache_mode;  // what cpu_cache came to: "rseq", "locked" or "off"
+  std::string backing;      // what huge_pages asked for: "required", "preferred", …
+  std::string placement;    // "local", "node(1)", …
+  std::string cache_mode;   // what cpu_cache came to: "rseq", "locked" or "off"
+  uint64_t page_bytes = 0;  // size of the reserved (hugetlb) pages that were asked for
   uint64_t capacity_bytes = 0;
   uint64_t committed_bytes = 0;          // pages now populated for blocks, used or kept ahead
   uint64_t metadata_bytes = 0;           // resident, as the kernel counts (mincore), plus what Create allocated
@@ -96,13 +97,14 @@ struct PoolStats {
 struct PlacementReport {
   struct Node {
     int node_id = -1;
-    uint64_t page_count = 0;       // base or huge pages of this node's window that are present
+    uint64_t page_count = 0;       // base, huge or giant pages of this node's window that are present
     uint64_t misplaced_count = 0;  // those of them that lie on another node
   };
   std::vector<Node> nodes;
-  uint64_t hugetlb_bytes = 0;      // by smaps: Private_Hugetlb of the pool's mappings
-  uint64_t transparent_bytes = 0;  // by smaps: AnonHugePages
-  uint64_t small_bytes = 0;        // by smaps: Rss less AnonHugePages
+  uint64_t hugetlb_bytes = 0;       // by smaps: Private_ and Shared_Hugetlb of the pool's mappings
+  uint64_t hugetlb_page_bytes = 0;  // by smaps: their KernelPageSize; 0 where hugetlb_bytes is
+  uint64_t transparent_bytes = 0;   // by smaps: AnonHugePages
+  uint64_t small_bytes = 0;         // by smaps: Rss less AnonHugePages
   uint64_t MisplacedCount() const {
     uint64_t sum = 0;
     for (const Node& node : nodes) sum += node.misplaced_count;

@@ -9,10 +9,12 @@
 
 namespace hugepool {
 
-// A huge page of x86-64 and AArch64 (4 KiB granule), and the unit in which a pool grows.
+// A huge page of x86-64 and AArch64 (4 KiB granule), and the unit in which a pool grows unless told otherwise.
 inline constexpr size_t kHugePageBytes = size_t{2} << 20;
 // The largest object of a SlabCache or ObjectCache; larger blocks come from Pool alone.
 inline constexpr size_t kMaxObjectBytes = size_t{256} << 10;
+// A giant page: what a pool grows by where PoolOptions::page_bytes says so.
+inline constexpr size_t kGiantPageBytes = size_t{1} << 30;
 // The largest alignment that a pool serves.
 inline constexpr size_t kMaxAlignmentBytes = 4096;
 // Every block starts on at least this; blocks of kCacheLineFromBytes and more start on a cache line.
@@ -22,7 +24,7 @@ inline constexpr size_t kCacheLineFromBytes = 1024;
 
 // What stands behind an address. A rung of the ladder; lower rungs have larger values.
 enum class Backing : uint8_t {
-  kHugetlb,          // reserved 2 MiB pages (nr_hugepages)
+  kHugetlb,          // reserved pages (nr_hugepages) of PoolOptions::page_bytes
   kTransparentHuge,  // one 2 MiB page that the kernel put together (THP)
   kSmall,            // 512 pages of 4 KiB
 };
@@ -55,7 +57,7 @@ struct Placement {
 };
 
 enum class PopulateAtStart : uint8_t {
-  kNone,  // pages are populated as the pool grows, one ahead of need
+  kNone,  // pages are populated as the pool grows, one ahead of need (none ahead of 1 GiB)
   kAll,   // Create populates the whole capacity, shared out evenly over the nodes of the placement
 };
 

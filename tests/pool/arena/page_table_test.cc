@@ -35,12 +35,13 @@ bool HasRoom(uint32_t taken, size_t slot_count) {
 // A PageTable with zeroed entries, as the pool gives them, and naive books beside it.
 class PageTableWalk {
  public:
-  PageTableWalk(size_t page_count, size_t hugetlb_page_count, uint64_t seed)
+  PageTableWalk(size_t page_count, size_t hugetlb_page_count, size_t unit_page_count, uint64_t seed)
       : entries_(static_cast<HugePage*>(std::calloc(page_count, sizeof(HugePage))), std::free),
-        table(entries_.get(), page_count, hugetlb_page_count),
+        table(entries_.get(), page_count, hugetlb_page_count, unit_page_count),
         taken_(page_count),
         populated_(page_count),
         hugetlb_page_count_(hugetlb_page_count),
+        unit_page_count_(unit_page_count),
         random_(seed) {}
 
   void Step() {
@@ -82,6 +83,23 @@ class PageTableWalk {
 
   size_t Below(size_t limit) { return random_() % limit; }
 
+  // The pages that come and go together with this one: [first, last).
+  struct Unit {
+    size_t first = 0;
+    size_t last = 0;
+  };
+  Unit UnitOf(size_t page) const {
+    if (page >= hugetlb_page_count_) return {page, page + 1};
+    const size_t first = page / unit_page_count_ * unit_page_count_;
+    return {first, first + unit_page_count_};
+  }
+  bool IsEmpty(const Unit& unit) const {
+    for (size_t i = unit.first; i < unit.last; ++i) {
+      if (!populated_[i] || taken_[i] != 0) return false;
+    }
+    return true;
+  }
+
   Backing BackingFor(size_t page) {
     if (page < hugetlb_page_count_) return Backing::kHugetlb;
     return Below(2) == 0 ? Backing::kTransparentHuge : Backing::kSmall;
@@ -100,10 +118,13 @@ class PageTableWalk {
     ASSERT_GE(ToSize(*page), first);
     ASSERT_LT(ToSize(*page), last);
     ASSERT_FALSE(populated_[ToSize(*page)]);
+    const Unit unit = UnitOf(ToSize(*page));
+    ASSERT_EQ(unit.first, ToSize(*page));
+    for (size_t i = unit.first; i < unit.last; ++i) ASSERT_EQ(table.page(ToPageIndex(i)).state, PageState::kBusy);
     if (Below(4) == 0) return table.PutVacant(*page);
-    table.page(*page).backing = BackingFor(ToSize(*page));
-    table.PutPopulated(*page);
-    populated_[ToSize(*page)] = true;
+    table.MarkPresent(*page, BackingFor(ToSize(*page)), Below(2) == 0);
+    table.PutUnitPopulated(*page);
+    for (size_t i = unit.first; i < unit.last; ++i) populated_[i] = true;
   }
 
   void TakeRun() {
@@ -111,6 +132,7 @@ class PageTableWalk {
     // The fullest page of the uppermost rung that has room.
     size_t wanted_rung = kBackingCount;
     int wanted_free = 64;
+    bool all_in_empty_units = true;  // the empty pages of that rung
     for (size_t i = 0; i < taken_.size(); ++i) {
       if (!populated_[i] || !HasRoom(taken_[i], slot_count)) continue;
       const size_t rung = static_cast<size_t>(table.page(ToPageIndex(i)).backing);
@@ -118,7 +140,9 @@ class PageTableWalk {
       if (rung < wanted_rung || (rung == wanted_rung && free_count < wanted_free)) {
         wanted_rung = rung;
         wanted_free = free_count;
+        all_in_empty_units = true;
       }
+      if (rung == wanted_rung && taken_[i] == 0) all_in_empty_units &= IsEmpty(UnitOf(i));
     }
     const std::optional<size_t> slot = table.TakeSlots(slot_count);
     ASSERT_EQ(slot.has_value(), wanted_rung != kBackingCount);
@@ -129,6 +153,9 @@ class PageTableWalk {
     EXPECT_EQ(taken_[page] & mask, 0u) << "slots given twice";
     EXPECT_EQ(static_cast<size_t>(table.page(ToPageIndex(page)).backing), wanted_rung);
     EXPECT_EQ(std::popcount(~taken_[page]), wanted_free);
+    if (taken_[page] == 0) {
+      EXPECT_EQ(IsEmpty(UnitOf(page)), all_in_empty_units) << "an empty unit was broken into without need";
+    }
     EXPECT_EQ(*slot % std::bit_ceil(slot_count), 0u) << slot_count;
     taken_[page] |= mask;
     runs_.push_back({*slot, slot_count});
@@ -155,18 +182,18 @@ class PageTableWalk {
     int lowest_rung = -1;
     for (size_t i = 0; i < taken_.size(); ++i) {
       const int rung = static_cast<int>(table.page(ToPageIndex(i)).backing);
-      if (populated_[i] && taken_[i] == 0 && rung >= static_cast<int>(highest))
-        lowest_rung = std::max(lowest_rung, rung);
+      if (IsEmpty(UnitOf(i)) && rung >= static_cast<int>(highest)) lowest_rung = std::max(lowest_rung, rung);
     }
     const std::optional<PageIndex> page = table.TakeEmpty(highest);
     ASSERT_EQ(page.has_value(), lowest_rung >= 0);
     if (!page) return;
     EXPECT_EQ(static_cast<int>(table.page(*page).backing), lowest_rung);
-    EXPECT_TRUE(populated_[ToSize(*page)]);
-    EXPECT_EQ(taken_[ToSize(*page)], 0u);
-    if (Below(4) == 0) return table.PutPopulated(*page);  // could not be given back
+    const Unit unit = UnitOf(ToSize(*page));
+    EXPECT_EQ(unit.first, ToSize(*page));
+    EXPECT_TRUE(IsEmpty(unit));
+    if (Below(4) == 0) return table.PutUnitPopulated(*page);  // could not be given back
     table.PutVacant(*page);
-    populated_[ToSize(*page)] = false;
+    for (size_t i = unit.first; i < unit.last; ++i) populated_[i] = false;
   }
 
   bool SpanFits(size_t first, size_t full, size_t tail) const {
@@ -174,6 +201,14 @@ class PageTableWalk {
       if (taken_[i] != 0) return false;
     }
     return tail == 0 || (taken_[first + full] & MaskOf(tail, 0)) == 0;
+  }
+
+  size_t VacantUnits(size_t first, size_t count) const {
+    size_t vacant_count = 0;
+    for (size_t i = first; i < first + count; ++i) {
+      vacant_count += !populated_[i] && (i == first || UnitOf(i).first == i) ? 1 : 0;
+    }
+    return vacant_count;
   }
 
   void TakeSpan() {
@@ -185,7 +220,12 @@ class PageTableWalk {
     const size_t begin = region == Region::kHugetlb ? 0 : hugetlb_page_count_;
     const size_t end = region == Region::kHugetlb ? hugetlb_page_count_ : taken_.size();
     bool fits = false;
-    for (size_t first = begin; first + needed <= end; ++first) fits = fits || SpanFits(first, full, tail);
+    size_t fewest = SIZE_MAX;
+    for (size_t first = begin; first + needed <= end; ++first) {
+      if (!SpanFits(first, full, tail)) continue;
+      fits = true;
+      fewest = std::min(fewest, VacantUnits(first, needed));
+    }
     const std::optional<Span> span = table.TakeSpan(region, full, tail);
     ASSERT_EQ(span.has_value(), fits) << slot_count << " slots";
     if (!span) return;
@@ -194,7 +234,30 @@ class PageTableWalk {
     ASSERT_LE(first + needed, end);
     ASSERT_EQ(span->page_count(), needed);
     EXPECT_TRUE(SpanFits(first, full, tail)) << "a span over taken slots";
+    if (UnitOf(first).last - UnitOf(first).first > 1) {
+      EXPECT_EQ(VacantUnits(first, needed), fewest) << "more units than needed";
+    }
     const bool keep = Below(4) != 0;
+    // The vacant units in it are busy as a whole; kept, all their pages are populated, else none.
+    for (size_t i = first; i < first + needed; ++i) {
+      const Unit unit = UnitOf(i);
+      HugePage& page = table.page(ToPageIndex(i));
+      if (page.state == PageState::kPopulated) continue;
+      EXPECT_EQ(page.present, populated_[i]) << "page " << i;
+      if (page.present) continue;
+      for (size_t k = unit.first; k < unit.last; ++k) {
+        EXPECT_EQ(table.page(ToPageIndex(k)).state, page.state) << "page " << k;
+      }
+      if (!keep) {
+        if (page.state == PageState::kBusy) table.PutVacant(ToPageIndex(unit.first));
+        continue;
+      }
+      table.MarkPresent(ToPageIndex(unit.first), BackingFor(i), Below(2) == 0);
+      for (size_t k = unit.first; k < unit.last; ++k) {
+        populated_[k] = true;
+        if (k < first || k >= first + needed) table.PutPopulated(ToPageIndex(k));
+      }
+    }
     for (size_t i = first; i < first + needed; ++i) {
       const uint32_t mask = i < first + full ? UINT32_MAX : MaskOf(tail, 0);
       HugePage& page = table.page(ToPageIndex(i));
@@ -202,17 +265,10 @@ class PageTableWalk {
         EXPECT_NE(taken_[i], 0u);
         EXPECT_EQ(page.taken, taken_[i] | mask);
         if (!keep) table.FreeSlots(ToPageIndex(i), mask);
-      } else {
+      } else if (populated_[i]) {
         EXPECT_EQ(page.state, PageState::kBusy);
-        EXPECT_EQ(page.present, populated_[i]) << "page " << i;
-        if (!page.present && !keep) {
-          table.PutVacant(ToPageIndex(i));
-          continue;
-        }
-        if (!page.present) page.backing = BackingFor(i);
         page.taken = keep ? mask : 0;
         table.PutPopulated(ToPageIndex(i));
-        populated_[i] = true;
       }
       if (keep) taken_[i] |= mask;
     }
@@ -228,19 +284,21 @@ class PageTableWalk {
   std::vector<uint32_t> taken_;
   std::vector<bool> populated_;
   const size_t hugetlb_page_count_;
+  const size_t unit_page_count_;
   std::mt19937_64 random_;
   std::vector<Run> runs_;
 };
 
 TEST(PageTable, AgreesWithNaiveBooksAfterEveryStep) {
   const uint64_t seed = Seed();
-  for (const auto& [page_count, hugetlb_page_count] :
-       std::vector<std::pair<size_t, size_t>>{{2, 1}, {16, 8}, {24, 5}}) {
-    PageTableWalk walk(page_count, hugetlb_page_count, seed);
+  for (const auto& [page_count, hugetlb_page_count, unit_page_count] :
+       std::vector<std::array<size_t, 3>>{{2, 1, 1}, {16, 8, 1}, {24, 5, 1}, {4, 2, 2}, {24, 16, 4}, {20, 18, 3}}) {
+    PageTableWalk walk(page_count, hugetlb_page_count, unit_page_count, seed);
     for (size_t step = 0; step < (kSanitized ? 20'000 : 100'000); ++step) {
       walk.Step();
       walk.ExpectSame();
-      if (::testing::Test::HasFailure()) FAIL() << page_count << " pages, step " << step;
+      if (::testing::Test::HasFailure())
+        FAIL() << page_count << " pages, units of " << unit_page_count << ", step " << step;
     }
   }
 }
@@ -249,14 +307,14 @@ class OnePageTable : public ::testing::Test {
  protected:
   PageIndex Populate(Region region, Backing backing) {
     const PageIndex page = *table_.TakeVacant(region);
-    table_.page(page).backing = backing;
-    table_.PutPopulated(page);
+    table_.MarkPresent(page, backing, false);
+    table_.PutUnitPopulated(page);
     return page;
   }
 
   std::unique_ptr<HugePage, void (*)(void*)> entries_{static_cast<HugePage*>(std::calloc(8, sizeof(HugePage))),
                                                       std::free};
-  PageTable table_{entries_.get(), 8, 4};
+  PageTable table_{entries_.get(), 8, 4, 1};
 };
 
 TEST_F(OnePageTable, HugetlbGrowsUpAndFallbackGrowsDown) {
@@ -293,6 +351,64 @@ TEST_F(OnePageTable, UpperRungsAreUsedFirst) {
   EXPECT_EQ(*table_.TakeSlots(16) / 32, ToSize(best));
   EXPECT_EQ(*table_.TakeSlots(16) / 32, ToSize(best));
   EXPECT_EQ(table_.page(ToPageIndex(*table_.TakeSlots(16) / 32)).backing, Backing::kTransparentHuge);
+}
+
+// Units of four pages: two of them in the hugetlb region.
+class UnitTable : public ::testing::Test {
+ protected:
+  PageIndex Populate(Region region = Region::kHugetlb) {
+    const PageIndex unit = *table_.TakeVacant(region);
+    table_.MarkPresent(unit, region == Region::kHugetlb ? Backing::kHugetlb : Backing::kSmall, false);
+    table_.PutUnitPopulated(unit);
+    return unit;
+  }
+
+  std::unique_ptr<HugePage, void (*)(void*)> entries_{static_cast<HugePage*>(std::calloc(12, sizeof(HugePage))),
+                                                      std::free};
+  PageTable table_{entries_.get(), 12, 8, 4};
+};
+
+TEST_F(UnitTable, AUnitComesAndGoesWhole) {
+  EXPECT_EQ(ToSize(Populate()), 0u);
+  EXPECT_EQ(table_.populated_count(Backing::kHugetlb), 4u);
+  EXPECT_EQ(table_.hugetlb_border(), 4u);
+  const size_t slot = *table_.TakeSlots(1);
+  EXPECT_EQ(slot, 0u) << "a fresh unit fills from the bottom";
+  EXPECT_FALSE(table_.TakeEmpty(Backing::kHugetlb)) << "three of its pages are empty, and one is not";
+  EXPECT_TRUE(table_.FreeSlots(ToPageIndex(0), 1));
+  EXPECT_EQ(ToSize(*table_.TakeEmpty(Backing::kHugetlb)), 0u);
+  EXPECT_EQ(table_.populated_count(Backing::kHugetlb), 0u);
+}
+
+TEST_F(UnitTable, TheFallbackRegionKeepsSinglePages) {
+  EXPECT_EQ(ToSize(Populate(Region::kFallback)), 11u);
+  EXPECT_EQ(ToSize(Populate(Region::kFallback)), 10u);
+  EXPECT_EQ(table_.populated_count(Backing::kSmall), 2u);
+}
+
+TEST_F(UnitTable, CheckFindsUnitsOfWhichOnlyAPartIsPresent) {
+  Populate();
+  std::string why;
+  ASSERT_TRUE(table_.Check(&why)) << why;
+  table_.page(ToPageIndex(2)) = HugePage{};
+  EXPECT_FALSE(table_.Check(&why));
+  EXPECT_NE(why.find("unit"), std::string::npos) << why;
+}
+
+TEST_F(UnitTable, ASpanGoesWhereItNeedsTheFewestNewUnits) {
+  Populate();
+  const PageIndex second = Populate();
+  (void)table_.TakeSlotsIn(ToPageIndex(5), 32);
+  const PageIndex empty = *table_.TakeEmpty(Backing::kHugetlb);
+  ASSERT_EQ(ToSize(empty), 0u);
+  table_.PutVacant(empty);
+  // Pages 0 to 3 are vacant, 5 is taken.
+  const Span two = *table_.TakeSpan(Region::kHugetlb, 2, 0);
+  EXPECT_EQ(ToSize(two.first), 6u);
+  const Span one_and_a_half = *table_.TakeSpan(Region::kHugetlb, 1, 16);
+  EXPECT_EQ(ToSize(one_and_a_half.first), 0u);
+  EXPECT_EQ(table_.page(ToPageIndex(3)).state, PageState::kBusy) << "a vacant unit is populated whole";
+  EXPECT_EQ(table_.page(second).state, PageState::kPopulated);
 }
 
 }  // namespace

@@ -66,13 +66,13 @@ TEST(OsMemory, HugePagesThatAreNotThereAreAnErrnoAndNoSignal) {
   ASSERT_EQ(os.Reserve(kBytes + kHugePageBytes, &address), 0);
   char* const first =
       reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(address) + kHugePageBytes - 1) & ~(kHugePageBytes - 1));
-  const int refused = os.MapHugetlb(first, kBytes);
+  const int refused = os.MapHugetlb(first, kBytes, kHugePageBytes);
   if (refused != 0) {
     os.Unmap(address, kBytes + kHugePageBytes);
     GTEST_SKIP() << "this kernel maps no hugetlb without reservation: " << strerrordesc_np(refused);
   }
   uint64_t free_count = 0;
-  ASSERT_EQ(os.FreeHugePages(0, &free_count), 0);
+  ASSERT_EQ(os.FreeHugePages(0, kHugePageBytes, &free_count), 0);
   // Page by page until there is none: the call says so.
   int result = 0;
   size_t populated = 0;
@@ -89,7 +89,7 @@ TEST(OsMemory, HugePagesThatAreNotThereAreAnErrnoAndNoSignal) {
 TEST(OsMemory, FiguresOfANodeThatIsNotThereAreRefused) {
   OsMemory& os = SystemMemory();
   uint64_t figure = 0;
-  EXPECT_NE(os.FreeHugePages(1000, &figure), 0);
+  EXPECT_NE(os.FreeHugePages(1000, kHugePageBytes, &figure), 0);
   EXPECT_NE(os.NodeAvailableBytes(1000, &figure), 0);
   ASSERT_EQ(os.NodeAvailableBytes(0, &figure), 0);
   EXPECT_GT(figure, uint64_t{16} << 20);
