@@ -1,44 +1,52 @@
 #!/usr/bin/env bash
-# huge_pages.sh: reserves 2 MiB huge pages for as long as one command runs, and puts the count back.
+# huge_pages.sh: reserves huge pages of 2 MiB or 1 GiB for as long as one command runs, and puts the count back.
 #
-# Shape      one state file per machine holds, for each node, the count before and the count aimed at; it is written
-#            before the first change and removed after the last
-# Units      pages of 2 MiB; counts are persistent pages (nr_hugepages less surplus) of one node
+# Shape      one state file per machine and page size holds, for each node, the count before and the count aimed at; it
+#            is written before the first change and removed after the last
+# Units      pages of the size asked for; counts are persistent pages (nr_hugepages less surplus) of one node
 # Owner      the run that holds the lock; a state file without a holder was left by a killed run
 # Threads    one run at a time on a machine; a second one is refused, or waits (--wait)
 # Invariant  what a run added it takes away, and no more: changes that others made meanwhile stay
 # Errors     with: the command's exit code, 75 when another run holds the pages, 2 for bad input
-# Cost       0.2 to 5 ms for each page that the kernel must find
+# Cost       0.2 to 5 ms for each page of 2 MiB that the kernel must find, up to seconds for one of 1 GiB
 set -u
 export LC_ALL=C
 
-readonly page_kib=2048
 # Tests of the arithmetic put a made-up machine below this folder.
 readonly root=${HUGEPOOL_FAKE_ROOT:-}
 readonly state_dir=$root/run/hugepool
-readonly state_file=$state_dir/huge_pages.before
 readonly lock_file=$state_dir/huge_pages.lock
+
+# Everything below is about pages of this size: 2M or 1G.
+use_page_size() {
+  case $1 in
+    2M) page_kib=2048 page_text="2 MiB" state_file=$state_dir/huge_pages.before ;;
+    1G) page_kib=1048576 page_text="1 GiB" state_file=$state_dir/huge_pages_1G.before ;;
+  esac
+  page_size=$1
+}
 
 usage() {
   cat <<'TEXT'
-usage: tools/huge_pages.sh with [--wait SECONDS] PAGES -- COMMAND [ARGUMENT...]
+usage: tools/huge_pages.sh with [--wait SECONDS] [--page 2M|1G] PAGES -- COMMAND [ARGUMENT...]
        tools/huge_pages.sh restore
        tools/huge_pages.sh affordable
 
-with        reserves until PAGES huge pages of 2 MiB are free, runs COMMAND, and puts the count back: after success and
-            failure, on INT, TERM, HUP and QUIT, and after SIGKILL at the next start of any of these three. Where fewer
-            can be had it says so, and COMMAND runs with those; HUGEPOOL_HUGE_PAGES tells it how many are free.
+with        reserves until PAGES huge pages are free, runs COMMAND, and puts the count back: after success and failure,
+            on INT, TERM, HUP and QUIT, and after SIGKILL at the next start of any of these three. Where fewer can be
+            had it says so, and COMMAND runs with those; HUGEPOOL_HUGE_PAGES tells it how many are free.
   PAGES     a whole number, 0 to 16777216, spread over the nodes that have memory; or NODE:PAGES[,NODE:PAGES...]
   --wait    seconds to wait, 0 to 3600, while another run holds huge pages; without it, that run refuses this one
+  --page    their size: 2M (default), or 1G, of which memory that has been in use for long yields few or none
 restore     puts the count back if a killed run left it changed
-affordable  prints how many pages `with` could have free; exit 1 if it may not change the count
+affordable  prints how many pages of 2 MiB `with` could have free; exit 1 if it may not change the count
 
 The system keeps 8 GiB or 10 % of its memory, whichever is more (below 32 GiB of memory: a quarter of it).
 Exit codes of `with`: that of COMMAND; 128 + number of the signal that ended it; 75 another run is on; 2 bad input.
 TEXT
 }
 
-say() { echo "huge pages: $*" >&2; }
+say() { echo "huge pages of $page_text: $*" >&2; }
 
 refuse() {
   echo "huge_pages.sh: $*" >&2
@@ -216,7 +224,7 @@ take_lock() {
   exec 9<"$lock_file"
   flock -n 9 && return 0
   local holder
-  holder=$(awk '$1 == "pid" { print $2 }' "$state_file" 2>/dev/null)
+  holder=$(awk '$1 == "pid" { print $2 }' "$state_dir"/huge_pages*.before 2>/dev/null)
   if (($1 > 0)); then
     say "process ${holder:-?} holds them; waiting up to $1 s"
     flock -w "$1" 9 && return 0
@@ -226,6 +234,14 @@ take_lock() {
 }
 
 # A state file whose owner does not hold the lock any more: that run was killed.
+mend_killed_runs() {
+  local wanted_size=$page_size size
+  for size in 2M 1G; do
+    use_page_size "$size"
+    mend_killed_run
+  done
+  use_page_size "$wanted_size"
+}
 mend_killed_run() {
   [[ -e $state_file ]] || return 0
   local pid boot
@@ -268,7 +284,7 @@ plan() {
     done
   else
     left=$((text - $(unreserved_pages)))
-    while ((left > 0)); do
+    while ((left > 0 && ${#nodes[@]} > 0)); do
       share=$(((left + ${#nodes[@]} - 1) / ${#nodes[@]}))
       sum=0
       for node in "${nodes[@]}"; do
@@ -331,11 +347,20 @@ run_command() {
 
 with_pages() {
   local wait_seconds=0 pages node got
-  if [[ ${1:-} == --wait ]]; then
-    [[ ${2:-} =~ ^[0-9]{1,4}$ ]] && ((10#$2 <= 3600)) || refuse "--wait is '${2:-}'. Allowed: 0 to 3600 seconds."
-    wait_seconds=$((10#$2))
+  while [[ ${1:-} == --* && ${1:-} != -- ]]; do
+    case $1 in
+      --wait)
+        [[ ${2:-} =~ ^[0-9]{1,4}$ ]] && ((10#$2 <= 3600)) || refuse "--wait is '${2:-}'. Allowed: 0 to 3600 seconds."
+        wait_seconds=$((10#$2))
+        ;;
+      --page)
+        [[ ${2:-} == 2M || ${2:-} == 1G ]] || refuse "--page is '${2:-}'. Allowed: 2M, 1G."
+        look_at_machine "$2"
+        ;;
+      *) refuse "unknown argument '$1'. Allowed: --wait, --page." ;;
+    esac
     shift 2
-  fi
+  done
   (($# >= 3)) && [[ $2 == -- ]] || refuse "with needs PAGES -- COMMAND. See tools/huge_pages.sh --help."
   pages=$1
   shift 2
@@ -348,11 +373,11 @@ with_pages() {
   trap 'on_signal TERM' TERM
   trap 'on_signal HUP' HUP
   trap 'on_signal QUIT' QUIT
-  mend_killed_run
+  mend_killed_runs
   plan "$pages"
   if ((${#target[@]} > 0)) && [[ -z $way ]]; then
     say "$(unreserved_pages) are free, $pages wanted, and this user may not change the count. This line does:" \
-      "echo $pages | sudo tee /proc/sys/vm/nr_hugepages"
+      "echo $pages | sudo tee /sys/kernel/mm/hugepages/hugepages-${page_kib}kB/nr_hugepages"
   elif ((${#target[@]} > 0)); then
     if record_state; then
       trap 'trap "" INT TERM HUP QUIT PIPE; put_back' EXIT
@@ -386,22 +411,28 @@ case ${1:-} in
   with | restore | affordable) ;;
   *) refuse "unknown command '${1:-}'. Allowed: with, restore, affordable, --help." ;;
 esac
-mapfile -t nodes < <(find_nodes)
-if ((${#nodes[@]} == 0)); then
-  echo "huge_pages.sh: this kernel has no huge pages of 2 MiB" >&2
-  [[ $1 == with ]] || exit 1
-  nodes=()
-fi
-way=
-((${#nodes[@]} == 0)) || way=$(find_way)
+# Fills nodes and way for pages of one size.
+look_at_machine() {
+  use_page_size "$1"
+  mapfile -t nodes < <(find_nodes)
+  way=
+  if ((${#nodes[@]} == 0)); then
+    echo "huge_pages.sh: this kernel has no huge pages of $page_text" >&2
+    [[ $command == with ]] || exit 1
+  else
+    way=$(find_way)
+  fi
+}
+
 command=$1
+look_at_machine 2M
 shift
 case $command in
   with) with_pages "$@" ;;
   restore)
     take_lock 0
-    mend_killed_run
-    [[ ! -e $state_file ]]
+    mend_killed_runs
+    ! compgen -G "$state_dir/huge_pages*.before" >/dev/null
     ;;
   affordable)
     limit=$(affordable_in_all)

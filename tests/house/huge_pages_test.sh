@@ -139,7 +139,8 @@ case $case_name in
     ;;
   bad_input)
     for arguments in "" "frobnicate" "with" "with 12" "with x -- true" "with -1 -- true" "with 99999999 -- true" \
-      "with 9999:1 -- true" "with --wait x 1 -- true" "with --wait 3601 1 -- true"; do
+      "with 9999:1 -- true" "with --wait x 1 -- true" "with --wait 3601 1 -- true" "with --page 4M 1 -- true" \
+      "with --page" "with --size 1G 1 -- true"; do
       status=0
       # shellcheck disable=SC2086  # split on purpose
       "$script" $arguments >"$scratch/out" 2>&1 || status=$?
@@ -189,6 +190,23 @@ case $case_name in
     "$script" with 0:20 -- \
       bash -c 'f=$fake/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages; echo 120 > $f' 2>/dev/null
     expect_equal "$(count)" "110 0 " "pages that others added"
+    # Pages of 1 GiB have counts of their own: node 0 can spare 16 of them, node 10 one.
+    mkdir -p "$fake/sys/kernel/mm/hugepages/hugepages-1048576kB"
+    for node in 0 10; do
+      giant=$fake/sys/devices/system/node/node$node/hugepages/hugepages-1048576kB
+      mkdir "$giant"
+      for name in nr free surplus; do echo 0 >"$giant/${name}_hugepages"; done
+    done
+    giant_count() { cat "$fake"/sys/devices/system/node/node{0,10}/hugepages/hugepages-1048576kB/nr_hugepages | tr '\n' ' '; }
+    export -f giant_count
+    expect_equal "$("$script" with --page 1G 3 -- bash -c 'giant_count; count' 2>/dev/null)" "2 1 110 0 " "pages of 1 GiB"
+    expect_equal "$("$script" with --page 1G 100 -- bash -c giant_count 2>/dev/null)" "16 1 " "no more than is affordable"
+    expect_equal "$(giant_count)$(count)" "0 0 110 0 " "pages of 1 GiB put back"
+    # A killed run left one of them: the next run, whatever its size, puts it back.
+    echo 1 >"$fake/sys/devices/system/node/node0/hugepages/hugepages-1048576kB/nr_hugepages"
+    printf 'pid 1\npid_start 1\nboot_id made-up\nnode 0 before 0 target 1\n' >"$fake/run/hugepool/huge_pages_1G.before"
+    "$script" with 0 -- true 2>/dev/null
+    expect_equal "$(giant_count)" "0 0 " "pages of 1 GiB after a killed run"
     # Below 32 GiB the floor is a quarter: 16 GiB keep 4.
     rm -r "$fake/sys/devices/system/node/node10"
     printf 'MemTotal: %d kB\nMemAvailable: %d kB\n' $((16 << 20)) $((5 << 20)) >"$fake/proc/meminfo"
