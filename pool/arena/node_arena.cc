@@ -160,6 +160,7 @@ void NodeArena::PopulateAhead(size_t bytes) {
   }
 }
 
+// On giant pages long runs take turns as a whole: two at once would each claim, and populate, units of their own.
 void* NodeArena::AllocateSpan(size_t slot_count, Region region) {
   const GrowthTurn turn(GrowsInTurns(region) ? &growth_turn_ : nullptr);
   std::optional<Span> span;

@@ -24,9 +24,9 @@ struct PoolOptions {
 
   HugePages huge_pages = HugePages::kPreferred;
 
-  // Size of the reserved (hugetlb) pages: kHugePageBytes or kGiantPageBytes. A page of 1 GiB is populated whole when its
-  // first byte is needed (0.04–5 s) and given back when its last one is free; the rungs below stay at 2 MiB and 4 KiB.
-  // 1 GiB goes with `required` and `preferred` only.
+  // Size of the reserved (hugetlb) pages: kHugePageBytes or kGiantPageBytes. A page of 1 GiB is populated whole when
+  // its first byte is needed (0.04–5 s) and given back when its last one is free; the rungs below stay at 2 MiB and
+  // 4 KiB. 1 GiB goes with `required` and `preferred` only.
   size_t page_bytes = kHugePageBytes;
 
   Placement placement = Placement::Local();
@@ -47,8 +47,8 @@ struct PoolOptions {
   // Shown in statistics and error reports. At most 64 characters, no ';', no space at either end.
   std::string name = "hugepool";
 
-  // Reads "capacity=8G; huge_pages=required; page=1G; placement=node(1)". Names are those of the fields, without `_bytes`;
-  // sizes take K, M, G, T (powers of 1,024). What is not named keeps its default. Unknown names are an error.
+  // Reads "capacity=8G; huge_pages=required; page=1G; placement=node(1)". Names are those of the fields, without
+  // `_bytes`; sizes take K, M, G, T (powers of 1,024). What is not named keeps its default. Unknown names are an error.
   // Returns nothing and fills *error (when not null) on bad input. Cost: linear in the text.
   HUGEPOOL_EXPORT static std::optional<PoolOptions> Parse(std::string_view text, Error* error);
 
