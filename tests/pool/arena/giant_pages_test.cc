@@ -5,7 +5,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
+#include <cstdint>
 #include <iterator>
 #include <map>
 #include <memory>
@@ -335,12 +335,12 @@ TEST_F(GiantPages, ARandomWalkAgreesWithTheMachine) {
         const auto next = runs.lower_bound(run);
         ASSERT_TRUE(next == runs.end() || run + slot_count * kSlotBytes <= next->first) << "step " << step;
         ASSERT_TRUE(next == runs.begin() || std::prev(next)->first + std::prev(next)->second * kSlotBytes <= run);
-        std::memcpy(run, &run, sizeof run);
+        Stamp(run, 64, reinterpret_cast<uintptr_t>(run));
         runs.emplace(run, slot_count);
       }
     } else {
       const auto any = std::next(runs.begin(), static_cast<ptrdiff_t>(below(runs.size())));
-      ASSERT_EQ(std::memcmp(any->first, &any->first, sizeof any->first), 0) << "step " << step;
+      ASSERT_TRUE(HasStamp(any->first, 64, reinterpret_cast<uintptr_t>(any->first))) << "step " << step;
       arena.Free(any->first, any->second);
       runs.erase(any);
     }
