@@ -344,6 +344,7 @@ PoolStats PoolCore::Stats() {
       left_slabs_bytes - std::min(left_slabs_bytes, stats.cached_bytes) + run_bytes_.load(std::memory_order_relaxed);
   stats.allocated_count = left_slabs_count - std::min(left_slabs_count, cache_->cached_count()) +
                           run_count_.load(std::memory_order_relaxed);
+  AddClassStats(&stats);
   for (size_t window = 0; window < arenas_->window_count(); ++window) {
     NodeArena& arena = arenas_->arena(window);
     NodeStats& node = stats.nodes.emplace_back();
@@ -355,6 +356,30 @@ PoolStats PoolCore::Stats() {
     stats.refused_give_back_count += arena.backing().refused_give_back_count();
   }
   return stats;
+}
+
+// Classes that have a slab somewhere, by node and size.
+void PoolCore::AddClassStats(PoolStats* stats) {
+  const ClassTable& classes = slabs_->classes();
+  std::vector<SizeClass> by_size;
+  for (size_t i = 0; i < classes.class_count(); ++i) by_size.push_back(ToSizeClass(i));
+  std::sort(by_size.begin(), by_size.end(), [&classes](SizeClass left, SizeClass right) {
+    return classes.ObjectBytes(left) < classes.ObjectBytes(right);
+  });
+  for (size_t window = 0; window < arenas_->window_count(); ++window) {
+    std::array<uint64_t, kMaxClassCount> cached_counts{};
+    cache_->AddCachedOf(window, cached_counts.data());
+    for (const SizeClass size_class : by_size) {
+      SlabBin& bin = slabs_->bin(window, size_class);
+      ClassStats one;
+      bin.AddStats(&one);
+      if (one.slab_count == 0) continue;
+      one.node_id = arenas_->NodeIdOf(window);
+      one.object_bytes = classes.ObjectBytes(size_class);
+      one.cached_count = std::min(cached_counts[ToSize(size_class)], one.used_count);
+      stats->classes.push_back(one);
+    }
+  }
 }
 
 std::optional<PlacementReport> PoolCore::VerifyPlacement(Error* error) {

@@ -67,6 +67,7 @@ class PoolCore {
   bool Build(const Topology& topology, Error* error);
   bool InChild() const { return alive_->load(std::memory_order_relaxed) == 0; }
   void* AllocateRun(size_t bytes);
+  void AddClassStats(PoolStats* stats);
   void* AllocateInChild(size_t bytes, size_t alignment_bytes);
   void DeallocateInChild(void* block);
 

@@ -30,6 +30,7 @@ template <typename Stats>
 using BackedField = StatsField<Stats, ByBacking>;
 
 inline constexpr NumberField<PoolStats> kPoolNumbers[] = {
+    {"page_bytes", &PoolStats::page_bytes, "hugepool_page_bytes", "Size of the reserved pages that were asked for."},
     {"capacity_bytes", &PoolStats::capacity_bytes, "hugepool_capacity_bytes",
      "Most memory that the pages of the pool may take."},
     {"committed_bytes", &PoolStats::committed_bytes, "hugepool_pool_committed_bytes",
@@ -37,7 +38,8 @@ inline constexpr NumberField<PoolStats> kPoolNumbers[] = {
     {"metadata_bytes", &PoolStats::metadata_bytes, "hugepool_metadata_bytes", "Resident memory of the pool's books."},
     {"allocated_bytes", &PoolStats::allocated_bytes, "hugepool_allocated_bytes",
      "Blocks in users' hands, rounding included."},
-    {"cached_bytes", &PoolStats::cached_bytes, "hugepool_cached_bytes", "Free blocks in the caches of the CPUs."},
+    {"cached_bytes", &PoolStats::cached_bytes, "hugepool_cached_bytes",
+     "Free blocks in magazines, outboxes and depots."},
     {"allocated_count", &PoolStats::allocated_count, "hugepool_allocated_blocks", "Blocks in users' hands."},
     {"failed_count", &PoolStats::failed_count, "hugepool_failed_allocations_total",
      "Calls of Allocate that returned nullptr."},
@@ -47,6 +49,8 @@ inline constexpr NumberField<PoolStats> kPoolNumbers[] = {
      "Look-ups by move_pages that the system refused."},
     {"refused_give_back_count", &PoolStats::refused_give_back_count, "hugepool_refused_give_backs_total",
      "Pages that could not be given back to the system."},
+    {"aborted_sequence_count", &PoolStats::aborted_sequence_count, "hugepool_process_aborted_sequences_total",
+     "Restartable sequences of the process that the kernel made start anew."},
     {"child_allocate_count", &PoolStats::child_allocate_count, "hugepool_child_allocations_total",
      "In a forked child: allocations served by malloc."},
     {"child_deallocate_count", &PoolStats::child_deallocate_count, "hugepool_child_deallocations_total",

@@ -53,6 +53,9 @@ class ArenaSet {
   void* AllocateRun(size_t window, size_t slot_count);
   void Free(void* run, size_t slot_count) { arenas_[map_->WindowOf(run)]->Free(run, slot_count); }
 
+  // What stands behind a run.
+  Backing BackingOf(const void* run) { return arenas_[map_->WindowOf(run)]->BackingOf(run); }
+
   void Trim(size_t target_bytes);
 
   // The child of a fork: the windows' pages are not mapped there. Their addresses stay held to the end

@@ -281,6 +281,12 @@ void NodeArena::Trim(size_t target_bytes) {
   }
 }
 
+Backing NodeArena::BackingOf(const void* address) {
+  const size_t page = (map_.SlotOf(address) - first_slot_) / kSlotsPerHugePage;
+  MutexLock lock(mutex_);
+  return pages_.page(ToPageIndex(page)).backing;
+}
+
 void NodeArena::AddStats(NodeStats* stats) {
   stats->node_id = backing_.node_id();
   stats->misplaced_count = backing_.misplaced_count();

@@ -45,6 +45,8 @@ class NodeArena {
   // Gives empty pages back until the whole budget has at most target_bytes committed.
   void Trim(size_t target_bytes) HUGEPOOL_EXCLUDES(mutex_);
 
+  // What stands behind an address of a run.
+  Backing BackingOf(const void* address) HUGEPOOL_EXCLUDES(mutex_);
   void AddStats(NodeStats* stats) HUGEPOOL_EXCLUDES(mutex_);
   bool Check(std::string* why) HUGEPOOL_EXCLUDES(mutex_);
   // Calls visit(address, backing) for each present unit.

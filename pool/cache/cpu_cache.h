@@ -53,8 +53,9 @@ class CpuCache {
   uint64_t magazine_bytes() const;
   // Room for objects of a class in the magazines of all CPUs.
   uint64_t capacity_count(SizeClass size_class) const;
-  // Cached objects by class, added to counts[kMaxClassCount].
+  // Cached objects by class, added to counts[kMaxClassCount]: all, and those whose home is the window.
   void AddCached(uint64_t* counts) const;
+  void AddCachedOf(size_t window, uint64_t* counts) const;
   CpuCacheMode mode() const { return regions_ == nullptr ? CpuCacheMode::kOff : regions_->mode(); }
 
   // What the fast path needs of the caches; the rest of the view is not touched.

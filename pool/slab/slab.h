@@ -33,6 +33,7 @@ struct alignas(64) Slab {
   bool live = false;  // the slot is the first of a slab
   bool listed = false;
   SlabKind kind = SlabKind::kShort;
+  Backing backing = Backing::kHugetlb;  // of the page that it lies in
   uint64_t summary = 0;
   std::array<uint64_t, kInlineWords> inline_words{};
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "os/report.h"
 
@@ -23,8 +24,10 @@ SlabBin::SlabBin(const Window& window, SizeClass size_class, const SizeClassInfo
 
 SlabKind SlabBin::NextKind() const {
   if (slab_count_ < kShortSlabCount) return SlabKind::kShort;
-  return slot_count_ * kSlotBytes < kLongSlabsFromBytes ? SlabKind::kNormal : SlabKind::kLong;
+  return SlotCount() * kSlotBytes < kLongSlabsFromBytes ? SlabKind::kNormal : SlabKind::kLong;
 }
+
+size_t SlabBin::SlotCount() const { return std::accumulate(slot_counts_.begin(), slot_counts_.end(), size_t{0}); }
 
 size_t SlabBin::KeptEmptyCount() const {
   const size_t of_a_page = kSlotsPerHugePage / InfoOfKind(SlabKind::kNormal).slot_count();
@@ -87,16 +90,17 @@ size_t SlabBin::TakeListed(void** objects, size_t count) {
   return taken;
 }
 
-void SlabBin::AddSlab(void* run, SlabKind kind) {
+void SlabBin::AddSlab(void* run, SlabKind kind, Backing backing) {
   const size_t slot = window_.arenas->map().SlotOf(run) - window_.number * window_.arenas->slots_per_window();
   const uint32_t index = static_cast<uint32_t>(slot);
   Slab& slab = window_.slabs[index];
   slab.kind = kind;
+  slab.backing = backing;
   const SizeClassInfo& info = InfoOfSlab(slab);
   slab.Reset(window_.rows[index], info);
   for (size_t i = 0; i < info.slot_count(); ++i) window_.slots_to_first[index + i] = static_cast<uint8_t>(i);
   ++slab_count_;
-  slot_count_ += info.slot_count();
+  slot_counts_[static_cast<size_t>(backing)] += info.slot_count();
   Link(index);
 }
 
@@ -117,8 +121,9 @@ size_t SlabBin::Allocate(void** objects, size_t count) {
     kind = static_cast<SlabKind>(static_cast<size_t>(kind) - 1);
     run = allocate();
   }
+  const Backing backing = run == nullptr ? Backing::kSmall : window_.arenas->BackingOf(run);
   MutexLock lock(mutex_);
-  if (run != nullptr) AddSlab(run, kind);
+  if (run != nullptr) AddSlab(run, kind, backing);
   // Without a run, another thread may have freed something meanwhile.
   return TakeListed(objects, count);
 }
@@ -149,9 +154,10 @@ uint32_t SlabBin::TakeEmptySlab(size_t keep) {
   if (empty_slab_count_ <= keep) return kNoSlab;
   const uint32_t slot = empty_head_;
   Unlink(slot);
-  window_.slabs[slot].live = false;
+  Slab& slab = window_.slabs[slot];
+  slab.live = false;
   --slab_count_;
-  slot_count_ -= InfoOfSlab(window_.slabs[slot]).slot_count();
+  slot_counts_[static_cast<size_t>(slab.backing)] -= InfoOfSlab(slab).slot_count();
   return slot;
 }
 
@@ -198,7 +204,15 @@ size_t SlabBin::used_count() {
 
 size_t SlabBin::slab_bytes() {
   MutexLock lock(mutex_);
-  return slot_count_ * kSlotBytes;
+  return SlotCount() * kSlotBytes;
+}
+
+void SlabBin::AddStats(ClassStats* stats) {
+  MutexLock lock(mutex_);
+  stats->slab_count += slab_count_;
+  stats->slab_bytes += SlotCount() * kSlotBytes;
+  stats->used_count += used_count_;
+  for (size_t i = 0; i < kBackingCount; ++i) stats->slab_bytes_by_backing[i] += slot_counts_[i] * kSlotBytes;
 }
 
 size_t SlabBin::slab_count() {
@@ -216,6 +230,11 @@ bool SlabBin::Check(size_t* slot_count, std::string* why) {
            what;
     return false;
   };
+  // Slots tagged with a class that has no slab are found by the sum over all bins (SlabSet::Check).
+  if (slab_count_ == 0) {
+    const bool empty = used_count_ == 0 && SlotCount() == 0 && partial_head_ == kNoSlab && empty_head_ == kNoSlab;
+    return empty ? true : fail(0, "no slab, and something in the books");
+  }
   size_t used_count = 0;
   size_t slab_count = 0;
   const size_t slot_count_before = *slot_count;
@@ -242,7 +261,7 @@ bool SlabBin::Check(size_t* slot_count, std::string* why) {
   }
   if (used_count != used_count_) return fail(0, "used objects do not add up");
   if (slab_count != slab_count_) return fail(0, "slabs do not add up");
-  if (*slot_count - slot_count_before != slot_count_) return fail(0, "slots do not add up");
+  if (*slot_count - slot_count_before != SlotCount()) return fail(0, "slots do not add up");
   if (empty_count != empty_slab_count_) return fail(0, "empty slabs do not add up");
   if (in_list != listed_count) return fail(0, "the lists and the listed slabs differ");
   return true;

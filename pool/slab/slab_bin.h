@@ -13,11 +13,13 @@
 #ifndef HUGEPOOL_SLAB_SLAB_BIN_H_
 #define HUGEPOOL_SLAB_SLAB_BIN_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 
 #include "arena/arena_set.h"
+#include "hugepool/pool_stats.h"
 #include "os/mutex.h"
 #include "slab/slab.h"
 
@@ -47,6 +49,8 @@ class SlabBin {
   size_t used_count() HUGEPOOL_EXCLUDES(mutex_);
   size_t slab_bytes() HUGEPOOL_EXCLUDES(mutex_);
   size_t slab_count() HUGEPOOL_EXCLUDES(mutex_);
+  // Its slabs, their bytes by backing, and the used objects; the rest of *stats is not touched.
+  void AddStats(ClassStats* stats) HUGEPOOL_EXCLUDES(mutex_);
   // Adds the slots of its slabs to *slot_count.
   bool Check(size_t* slot_count, std::string* why) HUGEPOOL_EXCLUDES(mutex_);
 
@@ -64,8 +68,9 @@ class SlabBin {
   const SizeClassInfo& InfoOfSlab(const Slab& slab) const { return InfoOfKind(slab.kind); }
   SlabKind NextKind() const HUGEPOOL_REQUIRES(mutex_);
   size_t KeptEmptyCount() const HUGEPOOL_REQUIRES(mutex_);
+  size_t SlotCount() const HUGEPOOL_REQUIRES(mutex_);
   uint32_t FirstSlotOf(const void* object) const;
-  void AddSlab(void* run, SlabKind kind) HUGEPOOL_REQUIRES(mutex_);
+  void AddSlab(void* run, SlabKind kind, Backing backing) HUGEPOOL_REQUIRES(mutex_);
   void GiveBack(uint32_t slot);
 
   const Window window_;
@@ -76,7 +81,7 @@ class SlabBin {
   uint32_t empty_head_ HUGEPOOL_GUARDED_BY(mutex_) = kNoSlab;
   size_t used_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
   size_t slab_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
-  size_t slot_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;  // of all its slabs
+  std::array<size_t, kBackingCount> slot_counts_ HUGEPOOL_GUARDED_BY(mutex_){};  // of all its slabs, by Backing
   size_t empty_slab_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
 };
 

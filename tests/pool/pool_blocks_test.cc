@@ -259,6 +259,21 @@ TEST_F(PoolBlocks, StatisticsAddUp) {
   ASSERT_EQ(stats.nodes.size(), 1u);
   EXPECT_EQ(stats.nodes[0].used_bytes + stats.nodes[0].empty_bytes, stats.committed_bytes);
   EXPECT_GT(stats.metadata_bytes, 0u);
+  uint64_t slab_bytes = 0;
+  uint64_t used_bytes = 0;
+  uint64_t cached_bytes = 0;
+  for (const ClassStats& one : stats.classes) {
+    EXPECT_EQ(one.node_id, stats.nodes[0].node_id);
+    EXPECT_GE(one.slab_bytes, one.used_count * one.object_bytes);
+    EXPECT_EQ(one.slab_bytes_by_backing[0], one.slab_bytes) << "all on hugetlb";
+    slab_bytes += one.slab_bytes;
+    used_bytes += (one.used_count - one.cached_count) * one.object_bytes;
+    cached_bytes += one.cached_count * one.object_bytes;
+  }
+  EXPECT_EQ(cached_bytes, stats.cached_bytes);
+  const size_t run_bytes = stats.allocated_bytes - used_bytes;
+  EXPECT_GT(run_bytes, 0u);
+  EXPECT_LE(slab_bytes + run_bytes, stats.nodes[0].used_bytes);
   EXPECT_EQ(stats.FootprintBytes(), stats.committed_bytes + stats.metadata_bytes);
   EXPECT_THAT(stats.ToText(), ::testing::HasSubstr("huge_pages=preferred page=2M placement=local cache=locked"));
 }

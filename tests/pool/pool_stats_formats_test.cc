@@ -40,15 +40,17 @@ PoolStats DistinctStats() {
     set_backed(slab_bytes_by_backing);
   };
   PoolStats stats;
-  auto& [name, backing, placement, cache_mode, capacity_bytes, committed_bytes, metadata_bytes, allocated_bytes,
-         cached_bytes, allocated_count, failed_count, refused_bind_count, refused_locate_count, refused_give_back_count,
-         child_allocate_count, child_deallocate_count, nodes, classes] = stats;
+  auto& [name, backing, placement, cache_mode, page_bytes, capacity_bytes, committed_bytes, metadata_bytes,
+         allocated_bytes, cached_bytes, allocated_count, failed_count, refused_bind_count, refused_locate_count,
+         refused_give_back_count, aborted_sequence_count, child_allocate_count, child_deallocate_count, nodes,
+         classes] = stats;
   name = "the name";
   backing = "the backing";
   placement = "the placement";
   cache_mode = "the cache mode";
-  set(capacity_bytes, committed_bytes, metadata_bytes, allocated_bytes, cached_bytes, allocated_count, failed_count,
-      refused_bind_count, refused_locate_count, refused_give_back_count, child_allocate_count, child_deallocate_count);
+  set(page_bytes, aborted_sequence_count, capacity_bytes, committed_bytes, metadata_bytes, allocated_bytes,
+      cached_bytes, allocated_count, failed_count, refused_bind_count, refused_locate_count, refused_give_back_count,
+      child_allocate_count, child_deallocate_count);
   nodes.resize(2);
   set_node(nodes[0], 3);
   set_node(nodes[1], 17);
@@ -60,7 +62,7 @@ PoolStats DistinctStats() {
 }
 
 // The numbers of DistinctStats() are 1,000,001 and so many following ones.
-constexpr size_t kDistinctCount = 12 + 2 * (7 + 2 * 3) + 3 * (5 + 3);
+constexpr size_t kDistinctCount = 14 + 2 * (7 + 2 * 3) + 3 * (5 + 3);
 
 // JSON ---------------------------------------------------------------------------------------------------------------
 
@@ -98,6 +100,8 @@ json ExpectedJson(const PoolStats& stats) {
           {"backing", stats.backing},
           {"placement", stats.placement},
           {"cache_mode", stats.cache_mode},
+          {"page_bytes", stats.page_bytes},
+          {"aborted_sequence_count", stats.aborted_sequence_count},
           {"capacity_bytes", stats.capacity_bytes},
           {"committed_bytes", stats.committed_bytes},
           {"metadata_bytes", stats.metadata_bytes},
@@ -397,6 +401,8 @@ TEST(PoolStatsPrometheus, NamesUnitsTypesAndLabels) {
           {"placement", "the placement"},
           {"cache_mode", "the cache mode"}},
          1);
+  expect("hugepool_page_bytes", "gauge", pool, stats.page_bytes);
+  expect("hugepool_process_aborted_sequences_total", "counter", pool, stats.aborted_sequence_count);
   expect("hugepool_capacity_bytes", "gauge", pool, stats.capacity_bytes);
   expect("hugepool_pool_committed_bytes", "gauge", pool, stats.committed_bytes);
   expect("hugepool_metadata_bytes", "gauge", pool, stats.metadata_bytes);
@@ -467,7 +473,7 @@ TEST(PoolStatsPrometheus, SeveralPoolsShareOnePage) {
   size_t sample_count = 0;
   for (const auto& [name, metric] : metrics) sample_count += metric.samples.size();
   const size_t per_pool = kDistinctCount - 3 + 1;
-  EXPECT_EQ(sample_count, 2 * per_pool + 12 + 1) << "the empty one has no nodes and no classes";
+  EXPECT_EQ(sample_count, 2 * per_pool + 14 + 1) << "the empty one has no nodes and no classes";
   EXPECT_EQ(metrics.at("hugepool_capacity_bytes").samples.at({{"pool", "another"}}), "5");
   EXPECT_EQ(metrics.at("hugepool_capacity_bytes").samples.at({{"pool", "empty"}}), "0");
   EXPECT_EQ(metrics.at("hugepool_used_bytes").samples.size(), 4u);
