@@ -80,7 +80,7 @@ class Stress {
           threads[running_[static_cast<size_t>(cpus_[random() % cpus_.size()]) % running_.size()]].native_handle(),
           SIGUSR2);
       ++result_.signal_count;
-      if (result_.signal_count % 64 != 0) continue;
+      if (result_.signal_count % 512 != 0) continue;
       result_.abort_count = pool_->Stats().aborted_sequence_count - aborts_before;
       const bool aborted_enough =
           pool_->Stats().cache_mode != std::string("rseq") || result_.abort_count >= plan_.abort_count;
@@ -88,7 +88,7 @@ class Stress {
         ForkInTheMiddle();
         next_fork *= 2;
       }
-      if (random() % 64 == 0) {
+      if (random() % 8 == 0) {
         (void)pool_->Trim(random() % 2 == 0 ? 0 : options.capacity_bytes);
         ++result_.trim_count;
       }
