@@ -45,7 +45,7 @@ inline size_t PercpuPopBatch(const Magazine* magazine_of_cpu_0, void** objects, 
         "subq $1, %[step]\n"
         "jnz 5b\n"
         "movl %k[left], (%[magazine])\n"
-        "2:\n" HUGEPOOL_RSEQ_LANDING(aborted)
+        "2:\n" HUGEPOOL_RSEQ_LANDING(aborted, magazine, left, step)
         :
         [magazine] "=&r"(magazine), [taken] "=&r"(taken), [left] "=&r"(left), [step] "=&r"(step), [object] "=&r"(object)
         : [rseq] "r"(RseqOffset()), [first] "rm"(magazine_of_cpu_0), [objects] "r"(objects), [wanted] "rm"(wanted)
@@ -79,7 +79,7 @@ inline size_t PercpuPopBatch(const Magazine* magazine_of_cpu_0, void** objects, 
         "cmp %[step], %[taken]\n"
         "b.lo 5b\n"
         "str %w[left], [%[magazine]]\n"
-        "2:\n" HUGEPOOL_RSEQ_LANDING(aborted)
+        "2:\n" HUGEPOOL_RSEQ_LANDING(aborted, magazine, left, step)
         :
         [magazine] "=&r"(magazine), [taken] "=&r"(taken), [left] "=&r"(left), [step] "=&r"(step), [object] "=&r"(object)
         : [rseq] "r"(RseqOffset()), [first] "r"(magazine_of_cpu_0), [objects] "r"(objects), [wanted] "r"(wanted)
@@ -88,7 +88,7 @@ inline size_t PercpuPopBatch(const Magazine* magazine_of_cpu_0, void** objects, 
 #endif
     return taken;
   aborted:
-    CountPercpuAbort();
+    continue;
   }
 }
 
@@ -122,7 +122,7 @@ inline size_t PercpuPushBatch(const Magazine* magazine_of_cpu_0, void* const* ob
         "7: xorl %k[room], %k[room]\n"
         "jmp 2f\n"
         "6: addl %k[room], (%[magazine])\n"
-        "2:\n" HUGEPOOL_RSEQ_LANDING(aborted)
+        "2:\n" HUGEPOOL_RSEQ_LANDING(aborted, magazine, held, step)
         : [magazine] "=&r"(magazine), [room] "=&r"(room), [held] "=&r"(held), [step] "=&r"(step), [object] "=&r"(object)
         : [rseq] "r"(RseqOffset()), [first] "rm"(magazine_of_cpu_0), [objects] "r"(objects), [count] "rm"(count)
         : "memory", "cc"
@@ -155,7 +155,7 @@ inline size_t PercpuPushBatch(const Magazine* magazine_of_cpu_0, void* const* ob
         "cmp %[step], %[room]\n"
         "b.lo 5b\n"
         "str %w[held], [%[magazine]]\n"
-        "2:\n" HUGEPOOL_RSEQ_LANDING(aborted)
+        "2:\n" HUGEPOOL_RSEQ_LANDING(aborted, magazine, held, step)
         : [magazine] "=&r"(magazine), [room] "=&r"(room), [held] "=&r"(held), [step] "=&r"(step),
           [object] "=&r"(object), [place] "=&r"(place)
         : [rseq] "r"(RseqOffset()), [first] "r"(magazine_of_cpu_0), [objects] "r"(objects), [count] "r"(count)
@@ -164,7 +164,7 @@ inline size_t PercpuPushBatch(const Magazine* magazine_of_cpu_0, void* const* ob
 #endif
     return room;
   aborted:
-    CountPercpuAbort();
+    continue;
   }
 }
 
