@@ -250,8 +250,10 @@ void CpuCache::DeallocateBatch(SizeClass size_class, void* const* objects, size_
       first += kept;
       if (kept != 0) continue;
       std::array<void*, kBatchMaxCount> old;
-      const size_t taken = room ? regions_->Pop(cpu, row, tag, old.data(), batch_count) : 0;
-      if (taken == 0) {  // nothing is kept here: drained just now, somebody else's turn, or no room in the budget
+      const bool here = room && arenas.os().CurrentCpu() == cpu;
+      const size_t taken = here ? regions_->Pop(cpu, row, tag, old.data(), batch_count) : 0;
+      // Nothing is kept here: drained just now, somebody else's turn, moved to another CPU, or no room in the budget.
+      if (taken == 0) {
         Return(size_class, objects + first, last - first);
         first = last;
       } else {

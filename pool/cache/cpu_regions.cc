@@ -226,7 +226,7 @@ size_t CpuRegions::Pop(int cpu, size_t row, size_t tag, void** objects, size_t c
 }
 
 size_t CpuRegions::Push(int cpu, size_t row, size_t tag, void* const* objects, size_t count) {
-  if (mode_ == CpuCacheMode::kRseq) return PercpuPushBatch(FirstOf(row) + tag, objects, count);
+  if (mode_ == CpuCacheMode::kRseq) return PercpuPushBatch(FirstOf(row) + tag, cpu, objects, count);
   Cpu* const state = Find(cpu);
   Region* const region = state == nullptr ? nullptr : state->rows[row].load(std::memory_order_acquire);
   if (region == nullptr || !state->mutex.TryLock()) return 0;

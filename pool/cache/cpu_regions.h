@@ -6,7 +6,7 @@
 //            tried.
 // Units      pointers
 // Owner      the CpuCache
-// Threads    any. Pop and Push move on the CPU that runs the caller.
+// Threads    any
 // Invariant  while a magazine is being drained its capacity has kStoppedBit and its count is -1: nothing enters or leaves
 //            it but by the drainer's hand
 // Errors     Create fills an Error; Pop and Push answer 0 for a CPU without a region, a magazine that is being drained,
@@ -91,8 +91,9 @@ class CpuRegions {
 
   CpuCacheMode mode() const { return mode_; }
 
-  // cpu: the one that runs the caller, as far as it knows; locked mode goes by it. Pop takes the newest; both move as
-  // many as there are, or as there is room for.
+  // cpu: the one that runs the caller, as far as it knows. Locked mode goes by it; in rseq mode Pop takes from where the
+  // caller runs now, and Push moves nothing where that is another CPU, whose home may be another node. Pop takes the
+  // newest; both move as many as there are, or as there is room for.
   size_t Pop(int cpu, size_t row, size_t tag, void** objects, size_t count);
   size_t Push(int cpu, size_t row, size_t tag, void* const* objects, size_t count);
 

@@ -92,8 +92,9 @@ inline size_t PercpuPopBatch(const Magazine* magazine_of_cpu_0, void** objects, 
   }
 }
 
-// Moves objects in, from the front, as far as the capacity reaches; returns how many. Windows are not compared.
-inline size_t PercpuPushBatch(const Magazine* magazine_of_cpu_0, void* const* objects, size_t count) {
+// Moves objects in, from the front, as far as the capacity reaches; returns how many: none where the caller runs on
+// another CPU than `cpu` by now. Windows are not compared: the objects are those that this CPU's magazine may hold.
+inline size_t PercpuPushBatch(const Magazine* magazine_of_cpu_0, int cpu, void* const* objects, size_t count) {
   while (true) {
     uint64_t magazine, room, held, step, object;
 #if defined(__x86_64__)
@@ -103,6 +104,8 @@ inline size_t PercpuPushBatch(const Magazine* magazine_of_cpu_0, void* const* ob
         "movq %[room], %%fs:8(%[rseq])\n"
         "1:\n"
         "movslq %%fs:4(%[rseq]), %[magazine]\n"
+        "cmpl %[cpu], %k[magazine]\n"
+        "jne 7f\n"
         "shlq $20, %[magazine]\n"
         "addq %[first], %[magazine]\n"
         "movslq (%[magazine]), %[held]\n"
@@ -124,43 +127,47 @@ inline size_t PercpuPushBatch(const Magazine* magazine_of_cpu_0, void* const* ob
         "6: addl %k[room], (%[magazine])\n"
         "2:\n" HUGEPOOL_RSEQ_LANDING(aborted, magazine, held, step)
         : [magazine] "=&r"(magazine), [room] "=&r"(room), [held] "=&r"(held), [step] "=&r"(step), [object] "=&r"(object)
-        : [rseq] "r"(RseqOffset()), [first] "rm"(magazine_of_cpu_0), [objects] "r"(objects), [count] "rm"(count)
+        : [rseq] "r"(RseqOffset()), [first] "rm"(magazine_of_cpu_0), [objects] "r"(objects), [count] "rm"(count),
+          [cpu] "rm"(cpu)
         : "memory", "cc"
         : aborted);
 #else
     uint64_t place;
-    asm goto volatile(
-        HUGEPOOL_RSEQ_DESCRIPTOR
-        "mrs %[object], tpidr_el0\n"
-        "add %[object], %[object], %[rseq]\n"
-        "adrp %[room], 3b\n"
-        "add %[room], %[room], :lo12:3b\n"
-        "str %[room], [%[object], #8]\n"
-        "1:\n"
-        "ldrsw %[magazine], [%[object], #4]\n"
-        "add %[magazine], %[first], %[magazine], lsl #20\n"
-        "ldpsw %[held], %[room], [%[magazine]]\n"
-        "subs %[room], %[room], %[held]\n"
-        "csel %[room], %[room], xzr, gt\n"
-        "cbz %[room], 2f\n"
-        "cmp %[room], %[count]\n"
-        "csel %[room], %[room], %[count], lo\n"
-        "mov %[step], xzr\n"
-        "5:\n"
-        "ldr %[object], [%[objects], %[step], lsl #3]\n"
-        "add %[place], %[magazine], %[held], lsl #3\n"
-        "str %[object], [%[place], #16]\n"
-        "add %[step], %[step], #1\n"
-        "add %[held], %[held], #1\n"
-        "cmp %[step], %[room]\n"
-        "b.lo 5b\n"
-        "str %w[held], [%[magazine]]\n"
-        "2:\n" HUGEPOOL_RSEQ_LANDING(aborted, magazine, held, step)
-        : [magazine] "=&r"(magazine), [room] "=&r"(room), [held] "=&r"(held), [step] "=&r"(step),
-          [object] "=&r"(object), [place] "=&r"(place)
-        : [rseq] "r"(RseqOffset()), [first] "r"(magazine_of_cpu_0), [objects] "r"(objects), [count] "r"(count)
-        : "memory", "cc"
-        : aborted);
+    asm goto volatile(HUGEPOOL_RSEQ_DESCRIPTOR
+                      "mrs %[object], tpidr_el0\n"
+                      "add %[object], %[object], %[rseq]\n"
+                      "adrp %[room], 3b\n"
+                      "add %[room], %[room], :lo12:3b\n"
+                      "str %[room], [%[object], #8]\n"
+                      "1:\n"
+                      "ldrsw %[magazine], [%[object], #4]\n"
+                      "mov %[room], xzr\n"
+                      "cmp %w[magazine], %w[cpu]\n"
+                      "b.ne 2f\n"
+                      "add %[magazine], %[first], %[magazine], lsl #20\n"
+                      "ldpsw %[held], %[room], [%[magazine]]\n"
+                      "subs %[room], %[room], %[held]\n"
+                      "csel %[room], %[room], xzr, gt\n"
+                      "cbz %[room], 2f\n"
+                      "cmp %[room], %[count]\n"
+                      "csel %[room], %[room], %[count], lo\n"
+                      "mov %[step], xzr\n"
+                      "5:\n"
+                      "ldr %[object], [%[objects], %[step], lsl #3]\n"
+                      "add %[place], %[magazine], %[held], lsl #3\n"
+                      "str %[object], [%[place], #16]\n"
+                      "add %[step], %[step], #1\n"
+                      "add %[held], %[held], #1\n"
+                      "cmp %[step], %[room]\n"
+                      "b.lo 5b\n"
+                      "str %w[held], [%[magazine]]\n"
+                      "2:\n" HUGEPOOL_RSEQ_LANDING(aborted, magazine, held, step)
+                      : [magazine] "=&r"(magazine), [room] "=&r"(room), [held] "=&r"(held), [step] "=&r"(step),
+                        [object] "=&r"(object), [place] "=&r"(place)
+                      : [rseq] "r"(RseqOffset()), [first] "r"(magazine_of_cpu_0), [objects] "r"(objects),
+                        [count] "r"(count), [cpu] "r"(cpu)
+                      : "memory", "cc"
+                      : aborted);
 #endif
     return room;
   aborted:
@@ -171,7 +178,7 @@ inline size_t PercpuPushBatch(const Magazine* magazine_of_cpu_0, void* const* ob
 #else
 
 inline size_t PercpuPopBatch(const Magazine*, void**, size_t) { return 0; }
-inline size_t PercpuPushBatch(const Magazine*, void* const*, size_t) { return 0; }
+inline size_t PercpuPushBatch(const Magazine*, int, void* const*, size_t) { return 0; }
 
 #endif
 

@@ -53,6 +53,9 @@ class CpuRegionsIn : public ::testing::TestWithParam<CpuCacheMode> {
   std::unique_ptr<CpuRegions> regions_;
 };
 
+// Locked mode goes by the CPU that it is told, and the pool keeps its children off.
+class CpuRegionsByRseq : public CpuRegionsIn {};
+
 void PinTo(int cpu) {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -138,6 +141,20 @@ TEST_P(CpuRegionsIn, AShrunkMagazineTakesNothingAndGivesWhatItHas) {
   EXPECT_EQ(Pop(objects.data(), 4), 4u);
 }
 
+// What was fetched for one CPU's node must not land in the magazine of another.
+TEST_P(CpuRegionsByRseq, AThreadThatWasMovedMeanwhilePushesNothing) {
+  Pinned pinned;
+  MakeRoom(8);
+  int thing = 0;
+  void* object = &thing;
+  const int cpu = SystemMemory().CurrentCpu();
+  for (const int other : {cpu + 1, cpu == 0 ? 1 : cpu - 1, -1}) {
+    EXPECT_EQ(regions_->Push(other, kRow, kTag, &object, 1), 0u);
+  }
+  EXPECT_EQ(Pop(&object, 1), 0u);
+  EXPECT_EQ(regions_->Push(cpu, kRow, kTag, &object, 1), 1u);
+}
+
 TEST_P(CpuRegionsIn, ADrainTakesAllOfAllCpusAndLeavesTheRoom) {
   std::array<int, 64> things;
   size_t pushed = 0;
@@ -167,8 +184,7 @@ TEST_P(CpuRegionsIn, ADrainTakesAllOfAllCpusAndLeavesTheRoom) {
   EXPECT_EQ(Pop(&object, 1), 1u);
 }
 
-TEST_P(CpuRegionsIn, AForkedChildFindsNothing) {
-  if (GetParam() != CpuCacheMode::kRseq) GTEST_SKIP() << "in locked mode the pool keeps its children off";
+TEST_P(CpuRegionsByRseq, AForkedChildFindsNothing) {
   Pinned pinned;
   int thing = 0;
   void* object = &thing;
@@ -297,6 +313,7 @@ TEST_P(CpuRegionsIn, TokensAreNeitherLostNorDoubledUnderPreemptionSignalsMigrati
 }
 
 std::string NameOf(const ::testing::TestParamInfo<CpuCacheMode>& info) { return ToString(info.param); }
+INSTANTIATE_TEST_SUITE_P(Modes, CpuRegionsByRseq, ::testing::Values(CpuCacheMode::kRseq), NameOf);
 INSTANTIATE_TEST_SUITE_P(Modes, CpuRegionsIn, ::testing::Values(CpuCacheMode::kRseq, CpuCacheMode::kLocked), NameOf);
 
 }  // namespace
