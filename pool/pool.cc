@@ -33,6 +33,10 @@ size_t Pool::UsableSize(const void* block) const noexcept { return core_->Usable
 int Pool::NodeOf(const void* block) const noexcept { return core_->NodeOf(block); }
 bool Pool::Owns(const void* block) const noexcept { return core_->Owns(block); }
 size_t Pool::Trim(size_t target_bytes) noexcept { return core_->Trim(target_bytes); }
+bool Pool::SetCapacity(size_t bytes, Error* error) noexcept {
+  Error ignored;
+  return core_->SetCapacity(bytes, error == nullptr ? &ignored : error);
+}
 PoolStats Pool::Stats() const { return core_->Stats(); }
 const PoolOptions& Pool::options() const noexcept { return core_->options(); }
 bool Pool::CheckInvariants(std::string* why) const { return core_->CheckInvariants(why); }

@@ -185,7 +185,7 @@ size_t PoolCore::AllocateClassBatch(SizeClass size_class, void** blocks, size_t 
 }
 
 void* PoolCore::AllocateRun(size_t bytes) {
-  if (bytes > options_.capacity_bytes) return nullptr;
+  if (bytes > arenas_->budget().capacity_bytes()) return nullptr;
   const size_t slot_count = (bytes + kSlotBytes - 1) / kSlotBytes;
   const size_t target = placement_->Target(os_.CurrentCpu());
   const auto attempt = [&] {
@@ -321,6 +321,26 @@ size_t PoolCore::Trim(size_t target_bytes) {
   return arenas_->budget().committed_bytes();
 }
 
+bool PoolCore::SetCapacity(size_t bytes, Error* error) {
+  const size_t page_bytes = options_.page_bytes;
+  const size_t most_bytes = arenas_->max_capacity_bytes() / page_bytes * page_bytes;
+  if (bytes < page_bytes || bytes > most_bytes) {
+    *error = Error{.code = ErrorCode::kInvalidArgument,
+                   .operation = "Pool::SetCapacity",
+                   .bytes = bytes,
+                   .message = "bytes = " + std::to_string(bytes) + " is out of range",
+                   .mend = "Allowed: " + FormatBytes(page_bytes) + " to " + FormatBytes(most_bytes) +
+                           ", for which this pool has address space; a pool that may grow further is created with the "
+                           "larger capacity_bytes and set to the smaller one."};
+    return false;
+  }
+  if (InChild()) return true;
+  const size_t capacity_bytes = (bytes + page_bytes - 1) / page_bytes * page_bytes;
+  arenas_->SetCapacity(capacity_bytes);
+  (void)Trim(capacity_bytes);
+  return true;
+}
+
 PoolStats PoolCore::Stats() {
   PoolStats stats;
   stats.name = options_.name;
@@ -329,7 +349,7 @@ PoolStats PoolCore::Stats() {
   stats.page_bytes = options_.page_bytes;
   stats.cache_mode = ToString(cache_->mode());
   stats.aborted_sequence_count = PercpuAbortCount();
-  stats.capacity_bytes = options_.capacity_bytes;
+  stats.capacity_bytes = arenas_->budget().capacity_bytes();
   stats.child_allocate_count = child_allocate_count_.load(std::memory_order_relaxed);
   stats.child_deallocate_count = child_deallocate_count_.load(std::memory_order_relaxed);
   stats.failed_count = failed_count_.load(std::memory_order_relaxed);

@@ -55,6 +55,7 @@ class PoolCore {
   int NodeOf(const void* block) const;
   bool Owns(const void* block) const { return arenas_->map().Contains(block); }
   size_t Trim(size_t target_bytes);
+  bool SetCapacity(size_t bytes, Error* error);
   PoolStats Stats();
   std::optional<PlacementReport> VerifyPlacement(Error* error);
   bool CheckInvariants(std::string* why);

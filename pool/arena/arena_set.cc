@@ -54,6 +54,7 @@ bool ArenaSet::ReserveWindows(const PoolOptions& options, size_t window_count, E
     refused = os_.Reserve(reservation_bytes_, &reservation_);
     if (refused != 0) continue;
     window_bytes_ = window_bytes;
+    max_capacity_bytes_ = std::max(options.capacity_bytes, window_bytes / 2);
     base_ = reinterpret_cast<char*>(RoundUp(reinterpret_cast<uintptr_t>(reservation_), page_bytes_));
     return true;
   }
@@ -176,8 +177,9 @@ bool ArenaSet::PopulateAtStart(const PoolOptions& options, Error* error) {
 
 // True when empty pages of other windows were given back because the budget had no room for needed_bytes.
 bool ArenaSet::TrimOthers(size_t window, size_t needed_bytes) {
-  if (needed_bytes > budget_.capacity_bytes()) return false;
-  const size_t target_bytes = budget_.capacity_bytes() - needed_bytes;
+  const size_t capacity_bytes = budget_.capacity_bytes();
+  if (needed_bytes > capacity_bytes) return false;
+  const size_t target_bytes = capacity_bytes - needed_bytes;
   const size_t before_bytes = budget_.committed_bytes();
   for (size_t other = 0; other < arenas_.size() && budget_.committed_bytes() > target_bytes; ++other) {
     if (other != window) arenas_[other]->Trim(target_bytes);

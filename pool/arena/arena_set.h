@@ -64,6 +64,9 @@ class ArenaSet {
 
   const AddressMap& map() const { return *map_; }
   const CommitBudget& budget() const { return budget_; }
+  // The most that the windows have room for, at least what Create was told.
+  size_t max_capacity_bytes() const { return max_capacity_bytes_; }
+  void SetCapacity(size_t bytes) { budget_.SetCapacity(bytes); }
   NodeArena& arena(size_t window) { return *arenas_[window]; }
   char* WindowAddress(size_t window) const { return backings_[window]->AddressOf(ToPageIndex(0)); }
   size_t window_bytes() const { return window_bytes_; }
@@ -87,6 +90,7 @@ class ArenaSet {
   size_t reservation_bytes_ = 0;
   char* base_ = nullptr;
   size_t window_bytes_ = 0;
+  size_t max_capacity_bytes_ = 0;
   std::unique_ptr<AddressMap> map_;
   std::vector<std::unique_ptr<NodeBacking>> backings_;  // by window
   std::vector<std::unique_ptr<NodeArena>> arenas_;      // by window

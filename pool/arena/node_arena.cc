@@ -253,6 +253,9 @@ void NodeArena::Free(void* run, size_t slot_count) {
   }
   while (degraded_empty && GiveBackOne(Below(backing_.top_rung()))) {
   }
+  // The capacity was lowered: what becomes empty goes until it is kept.
+  while (budget_.Exceeded() && GiveBackOne(Backing::kHugetlb)) {
+  }
 }
 
 bool NodeArena::GiveBackOne(Backing highest) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <random>
 #include <set>
@@ -182,6 +183,73 @@ TEST_F(PoolBlocks, ThreadsThatOnlyAllocateAndExitStrandAtMostTheBudget) {
     }).join();
     ASSERT_LE(pool.Stats().cached_bytes, (4 + 1) * kBudgetBytes);
   }
+}
+
+TEST_F(PoolBlocks, ALowerCapacityIsReachedAsPagesEmptyAndNobodyWaits) {
+  Pool& pool = Make(64 * kMiB);
+  std::vector<void*> blocks;
+  while (void* block = pool.Allocate(kMiB)) blocks.push_back(block);
+  ASSERT_EQ(blocks.size(), 64u);
+  Error error;
+  ASSERT_TRUE(pool.SetCapacity(31 * kMiB, &error)) << error.ToString();
+  EXPECT_EQ(pool.Stats().capacity_bytes, 32 * kMiB);
+  EXPECT_EQ(pool.Stats().committed_bytes, 64 * kMiB) << "all of it is in use";
+  EXPECT_EQ(pool.Allocate(kMiB), nullptr);
+  uint64_t committed_bytes = pool.Stats().committed_bytes;
+  while (blocks.size() > 16) {
+    pool.Deallocate(blocks.back());
+    blocks.pop_back();
+    const uint64_t now_bytes = pool.Stats().committed_bytes;
+    ASSERT_LE(now_bytes, committed_bytes);
+    committed_bytes = now_bytes;
+  }
+  EXPECT_EQ(committed_bytes, 32 * kMiB) << "below the capacity empty pages are kept";
+  // And up again.
+  ASSERT_TRUE(pool.SetCapacity(64 * kMiB, &error)) << error.ToString();
+  while (void* block = pool.Allocate(kMiB)) blocks.push_back(block);
+  EXPECT_EQ(blocks.size(), 64u);
+  for (void* block : blocks) pool.Deallocate(block);
+}
+
+TEST_F(PoolBlocks, ACapacityOutOfRangeIsRefusedByName) {
+  Pool& pool = Make(48 * kMiB);
+  Error error;
+  EXPECT_FALSE(pool.SetCapacity(kMiB, &error));
+  EXPECT_THAT(error.ToString(), ::testing::HasSubstr("Allowed: 2M to 64M"));
+  EXPECT_FALSE(pool.SetCapacity(65 * kMiB, &error));
+  EXPECT_FALSE(pool.SetCapacity(0, nullptr));
+  EXPECT_EQ(pool.Stats().capacity_bytes, 48 * kMiB);
+  EXPECT_TRUE(pool.SetCapacity(64 * kMiB, &error)) << error.ToString();
+  void* const block = pool.Allocate(60 * kMiB);
+  EXPECT_NE(block, nullptr) << "more than Create was told";
+  pool.Deallocate(block);
+}
+
+// Threads allocate and free while the capacity goes up and down.
+TEST_F(PoolBlocks, TheCapacityMayChangeWhileThreadsGoOn) {
+  Pool& pool = Make(64 * kMiB);
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&, t] {
+      SimulatedOs::SetCpu(t);
+      std::vector<void*> blocks;
+      for (size_t i = 0; !stop; ++i) {
+        if (void* block = pool.Allocate(1 + i * 977 % 60'000)) blocks.push_back(block);
+        if (blocks.size() > 300 || i % 3 == 0) {
+          if (!blocks.empty()) pool.Deallocate(blocks.back());
+          if (!blocks.empty()) blocks.pop_back();
+        }
+      }
+      for (void* block : blocks) pool.Deallocate(block);
+    });
+  }
+  for (size_t i = 0; i < 300; ++i) EXPECT_TRUE(pool.SetCapacity((2 + i * 7 % 60) * kMiB, nullptr));
+  EXPECT_TRUE(pool.SetCapacity(16 * kMiB, nullptr));
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(pool.Stats().allocated_bytes, 0u);
+  EXPECT_LE(pool.Trim(16 * kMiB), 16 * kMiB);
 }
 
 TEST_F(PoolBlocks, AnAddedSizeClassTakesWhatItSaysAndNoMore) {

@@ -117,6 +117,11 @@ class HUGEPOOL_EXPORT Pool {
   // more is empty. Returns committed bytes afterwards. Other threads go on meanwhile. Cost: one system call a page.
   size_t Trim(size_t target_bytes) noexcept;
 
+  // Another capacity_bytes from now on, rounded up to page_bytes; at most Create's, rounded up to a power of two. Lower than what is committed: caches are drained and empty pages given back at once, others as soon as
+  // they are empty; until then growth is refused, and nobody waits. False, with *error (when not null) filled: out of
+  // range, nothing is changed. Any thread. Cost: as Trim.
+  bool SetCapacity(size_t bytes, Error* error) noexcept;
+
   // Cost: microseconds per node and class; takes each lock once, briefly.
   PoolStats Stats() const;
 
