@@ -18,6 +18,7 @@ namespace {
 constexpr size_t kMaxCacheBytesPerCpu = size_t{1} << 30;
 constexpr uint32_t kMaxWaitSeconds = 3600;
 constexpr size_t kMaxNameLength = 64;
+constexpr int kStarvedLookCount = 8;
 
 bool Refuse(Error* error, std::string message, std::string mend) {
   *error = Error{.code = ErrorCode::kInvalidArgument,
@@ -198,11 +199,13 @@ void* PoolCore::AllocateRun(size_t bytes) {
     return found;
   };
   void* run = attempt();
-  if (run == nullptr) {
-    // Starved: caches and slabs without used objects may hold the pages that are missing.
-    const bool drained = cache_->Drain();
-    const bool released = slabs_->ReleaseEmpty();
-    if (drained || released) run = attempt();
+  // Starved: caches and slabs without used objects may hold the pages that are missing. As long as something comes free,
+  // which others may have taken, it is worth another look.
+  bool moved = true;
+  for (int look = 0; run == nullptr && moved && look < kStarvedLookCount; ++look) {
+    moved = cache_->Drain();
+    moved |= slabs_->ReleaseEmpty();
+    run = attempt();
   }
   if (run != nullptr) {
     run_bytes_.fetch_add(slot_count * kSlotBytes, std::memory_order_relaxed);
@@ -269,6 +272,8 @@ size_t PoolCore::AddSizeClass(size_t bytes, Error* error) {
     return refuse(ErrorCode::kInvalidArgument, "bytes = " + std::to_string(bytes) + " is out of range",
                   "Allowed: 1 to " + FormatBytes(kMaxSlabBytes) + "; larger blocks take runs of 64 KiB.");
   }
+  // A child is served by malloc, and takes no lock that a thread of its parent may have held.
+  if (InChild()) return slabs_->classes().ObjectBytes(slabs_->classes().For(bytes));
   const std::optional<SizeClass> size_class = slabs_->classes().Add(bytes);
   if (!size_class) {
     return refuse(ErrorCode::kInvalidArgument,

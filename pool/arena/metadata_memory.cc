@@ -2,7 +2,9 @@
 
 #include <sys/mman.h>
 
+#include <cerrno>
 #include <cstdint>
+#include <new>
 
 namespace hugepool::internal {
 namespace {
@@ -33,9 +35,12 @@ void* MetadataMemory::Map(size_t bytes, int node_id, Error* error) {
   void* address = nullptr;
   const int refused = os_.MapSmall(bytes, &address);
   if (refused != 0) return Refused(refused, bytes, node_id, error);
-  {
+  try {
     MutexLock lock(mutex_);
     mappings_.push_back({.address = address, .bytes = bytes, .counted = true, .unmapped = true});
+  } catch (const std::bad_alloc&) {
+    (void)os_.Unmap(address, bytes);
+    return Refused(ENOMEM, bytes, node_id, error);
   }
   if (node_id >= 0) PreferNode(address, bytes, node_id);
   return address;
@@ -55,9 +60,11 @@ void* MetadataMemory::Reserve(size_t bytes, Error* error) {
 
 int MetadataMemory::Open(void* address, size_t bytes, int node_id) {
   if (const int refused = os_.AllowAccess(address, bytes); refused != 0) return refused;
-  {
+  try {
     MutexLock lock(mutex_);
     mappings_.push_back({.address = address, .bytes = bytes, .counted = true, .unmapped = false});
+  } catch (const std::bad_alloc&) {
+    return ENOMEM;
   }
   (void)os_.Advise(address, bytes, MADV_NOHUGEPAGE);
   if (node_id >= 0) PreferNode(address, bytes, node_id);

@@ -11,6 +11,7 @@ namespace {
 constexpr size_t kBatchMaxBytes = size_t{256} << 10;
 constexpr size_t kBatchShare = 8;
 constexpr size_t kHomeRow = 0;
+constexpr size_t kStarvedAttemptCount = 8;
 constexpr size_t OutboxRow(size_t window) { return 1 + window; }
 
 }  // namespace
@@ -89,10 +90,12 @@ void* CpuCache::Refill(int cpu, SizeClass size_class) {
   std::array<void*, kBatchMaxCount + 1> objects;
   size_t taken = Fetch(cpu, target, size_class, objects.data(), cached ? BatchCount(size_class) + 1 : 1);
   // Starved: what the caches of all CPUs hold back, and slabs without a used object, may be all that is left.
-  if (taken == 0) {
-    const bool drained = Drain();
-    const bool released = slabs_.ReleaseEmpty();
-    if (drained || released) taken = Fetch(cpu, target, size_class, objects.data(), 1);
+  // Others take what comes free meanwhile, so as long as something does it is worth another look.
+  bool moved = true;
+  for (size_t attempt = 0; taken == 0 && moved && attempt < kStarvedAttemptCount; ++attempt) {
+    moved = Drain();
+    moved |= slabs_.ReleaseEmpty();
+    taken = Fetch(cpu, target, size_class, objects.data(), 1);
   }
   if (taken == 0) return nullptr;
   if (taken > 1) {
@@ -116,7 +119,7 @@ void CpuCache::OpenFor(int cpu, SizeClass size_class, size_t window) {
 void CpuCache::CloseSpill(int cpu, SizeClass size_class) {
   OpenFor(cpu, size_class, slabs_.arenas().HomeOfCpu(cpu));
   std::array<void*, kBatchMaxCount> objects;
-  for (size_t left = kMagazineMaxCount; left != 0;) {
+  for (size_t left = kMagazineMaxCount; left != 0 && IsOn(cpu);) {
     const size_t taken =
         regions_->Pop(cpu, kHomeRow, TagOf(size_class), objects.data(), std::min(left, objects.size()));
     if (taken == 0) return;
@@ -198,11 +201,11 @@ int64_t CpuCache::Steal(int cpu, size_t row, size_t tag, int64_t needed_bytes) {
   return got_bytes;
 }
 
-// What a magazine holds beyond its capacity goes back. (A thread that was moved meanwhile takes it from where it is now,
-// which costs a little and harms nothing.)
+// What a magazine holds beyond its capacity goes back. (A thread that is moved in the middle takes a batch from where it
+// is then, which costs a little and harms nothing.)
 void CpuCache::ReturnExcess(int cpu, size_t row, SizeClass size_class, const Magazine& magazine) {
   std::array<void*, kBatchMaxCount> objects;
-  while (true) {
+  while (IsOn(cpu)) {
     const size_t count = CpuRegions::Count(magazine);
     const size_t capacity = CpuRegions::Capacity(magazine);
     if (count <= capacity) return;
@@ -250,7 +253,7 @@ void CpuCache::DeallocateBatch(SizeClass size_class, void* const* objects, size_
       first += kept;
       if (kept != 0) continue;
       std::array<void*, kBatchMaxCount> old;
-      const bool here = room && arenas.os().CurrentCpu() == cpu;
+      const bool here = room && IsOn(cpu);
       const size_t taken = here ? regions_->Pop(cpu, row, tag, old.data(), batch_count) : 0;
       // Nothing is kept here: drained just now, somebody else's turn, moved to another CPU, or no room in the budget.
       if (taken == 0) {
@@ -308,6 +311,11 @@ void CpuCache::Surplus(SizeClass size_class, void* const* objects, size_t count)
 
 bool CpuCache::Drain() {
   if (regions_ == nullptr) return false;
+  bool waited = false;
+  while (drain_owned_.exchange(true, std::memory_order_acquire)) {
+    drain_owned_.wait(true, std::memory_order_relaxed);
+    waited = true;
+  }
   bool drained = regions_->Drain([this](size_t, size_t tag, void* const* objects, size_t count) {
     Surplus(ClassOfTag(static_cast<SlotTag>(tag)), objects, count);
   });
@@ -325,7 +333,9 @@ bool CpuCache::Drain() {
       }
     }
   }
-  return drained;
+  drain_owned_.store(false, std::memory_order_release);
+  drain_owned_.notify_all();
+  return drained || waited;
 }
 
 void CpuCache::AddMagazines(uint64_t* counts) const {

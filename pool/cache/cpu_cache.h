@@ -17,6 +17,7 @@
 #define HUGEPOOL_CACHE_CPU_CACHE_H_
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -44,7 +45,7 @@ class CpuCache {
   size_t AllocateBatch(SizeClass size_class, void** objects, size_t count);
   void DeallocateBatch(SizeClass size_class, void* const* objects, size_t count);
 
-  // Every cached block back to its slab. True: there were some.
+  // Every cached block back to its slab. Who finds another thread at it waits. True: there were some, or it waited.
   bool Drain();
 
   // Free objects here: all of them, and those in magazines and outboxes only.
@@ -79,6 +80,7 @@ class CpuCache {
   bool Grow(int cpu, size_t row, SizeClass size_class);
   static int64_t TakeSpare(CpuRegions::Cpu& state, int64_t wanted_bytes);
   int64_t Steal(int cpu, size_t row, size_t tag, int64_t needed_bytes);
+  bool IsOn(int cpu) const { return slabs_.arenas().os().CurrentCpu() == cpu; }
   void ReturnExcess(int cpu, size_t row, SizeClass size_class, const Magazine& magazine);
   uint64_t AddressOf(size_t window) const;
   void AddMagazines(uint64_t* counts) const;
@@ -88,7 +90,9 @@ class CpuCache {
   SlabSet& slabs_;
   PlacementPolicy& placement_;
   const size_t budget_bytes_;
-  std::unique_ptr<CpuRegions> regions_;         // nullptr: off
+  std::unique_ptr<CpuRegions> regions_;  // nullptr: off
+  // Who sets it drains, with no lock held. Acquire and release: one drain sees what the one before left.
+  std::atomic<bool> drain_owned_{false};
   std::vector<std::unique_ptr<Depot>> depots_;  // by window
 };
 

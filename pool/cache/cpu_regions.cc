@@ -161,15 +161,18 @@ size_t CpuRegions::Shrink(Magazine& magazine, size_t count) {
   return 0;
 }
 
-// No sequence moves anything any more: pushes first, then pops. False: the system refused the fence, nothing is changed.
+// No sequence moves anything any more: pushes first, then pops. False: the system refused the fence or the list's memory, nothing is changed.
 bool CpuRegions::StopAll(std::vector<Stopped>* stopped) {
-  ForEachRegion([&](size_t, size_t row, Region& region) {
-    region.tags.ForEach([&](size_t tag) {
-      Magazine& magazine = region.magazines[tag];
-      std::atomic_ref(magazine.header.capacity).fetch_or(kStoppedBit, std::memory_order_relaxed);
-      stopped->push_back({row, tag, &magazine, 0});
+  try {
+    ForEachRegion([&](size_t, size_t row, Region& region) {
+      region.tags.ForEach([&](size_t tag) { stopped->push_back({row, tag, &region.magazines[tag], 0}); });
     });
-  });
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  for (const Stopped& one : *stopped) {
+    std::atomic_ref(one.magazine->header.capacity).fetch_or(kStoppedBit, std::memory_order_relaxed);
+  }
   // After this fence no sequence is under way that saw the old capacity.
   if (os_.FenceRseq() != 0) {
     for (const Stopped& one : *stopped) {

@@ -110,7 +110,7 @@ class CpuRegions {
   static size_t Count(const Magazine& magazine);
 
   // Empties every magazine: visit(row, tag, objects, count), with no lock held, for some of them at a time. What other
-  // threads free meanwhile may stay. True: there were some, or another thread's drain was waited for.
+  // threads free meanwhile may stay. One drain at a time. True: there were some.
   template <typename Visit>
   bool Drain(Visit visit);
 
@@ -156,8 +156,6 @@ class CpuRegions {
   OsMemory& os_;
   MetadataMemory& metadata_;
   char* rows_ = nullptr;  // rseq mode
-  // Who sets it drains. Acquire and release: one drain sees what the one before left.
-  std::atomic<bool> drain_owned_{false};
   // By CPU id; release by Find, acquire by readers.
   std::vector<std::atomic<Cpu*>> cpus_;
 };
@@ -207,19 +205,12 @@ bool CpuRegions::Drain(Visit visit) {
     });
     return drained;
   }
-  bool waited = false;
-  while (drain_owned_.exchange(true, std::memory_order_acquire)) {
-    drain_owned_.wait(true, std::memory_order_relaxed);
-    waited = true;
-  }
   std::vector<Stopped> stopped;
   if (StopAll(&stopped)) {
     for (const Stopped& one : stopped) take(one.row, one.tag, one.magazine->objects, static_cast<size_t>(one.count));
     StartAgain(stopped);
   }
-  drain_owned_.store(false, std::memory_order_release);
-  drain_owned_.notify_all();
-  return drained || waited;
+  return drained;
 }
 
 }  // namespace hugepool::internal

@@ -86,9 +86,10 @@ inline size_t PercpuPopBatch(const Magazine* magazine_of_cpu_0, void** objects, 
         : "memory", "cc"
         : aborted);
 #endif
+    asm volatile("");  // as in PercpuPop
     return taken;
   aborted:
-    continue;
+    asm volatile("");
   }
 }
 
@@ -169,9 +170,10 @@ inline size_t PercpuPushBatch(const Magazine* magazine_of_cpu_0, int cpu, void* 
                       : "memory", "cc"
                       : aborted);
 #endif
+    asm volatile("");
     return room;
   aborted:
-    continue;
+    asm volatile("");
   }
 }
 

@@ -7,7 +7,8 @@ namespace hugepool::internal {
 
 inline namespace percpu_v1 {
 thread_local constinit LastFreed last_freed = {};
-uint64_t percpu_abort_count = 0;
+// Used: link-time optimization does not see the assembly that counts.
+__attribute__((used)) uint64_t percpu_abort_count = 0;
 }  // namespace percpu_v1
 
 // Relaxed: a counter.

@@ -98,6 +98,8 @@ function(hugepool_library name output)
     target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>
                                $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
     target_compile_features(${target} PUBLIC cxx_std_20)
+    # The kernel keeps the address of a thread's last restartable sequence, wherever it was inlined: no unloading.
+    target_link_options(${target} PUBLIC -Wl,-z,nodelete)
     if(kind STREQUAL shared)
       target_link_options(${target} PRIVATE -Wl,--version-script=${HUGEPOOL_EXPORTED_SYMBOLS})
       set_target_properties(${target} PROPERTIES LINK_DEPENDS ${HUGEPOOL_EXPORTED_SYMBOLS})

@@ -33,6 +33,8 @@ int ErrnoOf(bool failed) { return failed ? errno : 0; }
 
 // mbind takes a mask that is one bit longer than its largest node, by the kernel's old quirk.
 constexpr int kMaxNodeId = 1023;
+// The most CPUs that a kernel can be built for (x86-64 with MAXSMP).
+constexpr size_t kLinuxCpuLimit = 8192;
 constexpr size_t kBitsPerWord = 8 * sizeof(unsigned long);
 
 int SetPolicy(void* address, size_t bytes, int policy, int node_id) {
@@ -219,16 +221,10 @@ int OsMemory::RegisterRseqFence() {
 int OsMemory::FenceRseq() { return ErrnoOf(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0) != 0); }
 
 size_t OsMemory::CpuIdLimit() const {
-  constexpr size_t kLinuxLimit = 8192;
-  char text[256];
-  if (ReadSmallFile("/sys/devices/system/cpu/possible", text, sizeof text) != 0) return kLinuxLimit;
-  // "0-3" or "0,2-7": the last number.
-  size_t last = std::strlen(text);
-  while (last != 0 && (text[last - 1] < '0' || text[last - 1] > '9')) --last;
-  size_t first = last;
-  while (first != 0 && text[first - 1] >= '0' && text[first - 1] <= '9') --first;
-  if (first == last) return kLinuxLimit;
-  return std::min(kLinuxLimit, static_cast<size_t>(std::strtoul(text + first, nullptr, 10)) + 1);
+  // The bare call returns the bytes of the kernel's own CPU mask.
+  std::array<unsigned char, kLinuxCpuLimit / 8> mask;
+  const long bytes = syscall(SYS_sched_getaffinity, 0, mask.size(), mask.data());
+  return bytes <= 0 ? kLinuxCpuLimit : static_cast<size_t>(bytes) * 8;
 }
 
 int OsMemory::CurrentCpu() const { return sched_getcpu(); }

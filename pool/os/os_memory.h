@@ -61,8 +61,8 @@ class OsMemory {
   // every sequence that was running has ended or will start anew, and its stores are seen. ENOSYS before Linux 5.10.
   virtual int RegisterRseqFence();
   virtual int FenceRseq();
-  // One more than the largest CPU id that this kernel will ever have (/sys/devices/system/cpu/possible); 8,192, Linux's
-  // own limit, where that cannot be read.
+  // No CPU id of this kernel is as large, ever: the length of its CPU mask (sched_getaffinity), or 8,192, Linux's own
+  // limit, where it does not say.
   virtual size_t CpuIdLimit() const;
 
   // The CPU that runs the caller. Cost: one read of the rseq area (glibc), or a vDSO call.

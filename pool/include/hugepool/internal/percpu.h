@@ -14,7 +14,10 @@
 // Cost       SlabCache: 13 instructions to allocate, 16 to free; Pool: 21 and 30, 39 with a size. No locked instruction,
 //            no call.
 // Source     rseq(2); P. Turner and A. Hunter, restartable sequences
-// ABI        everything here is compiled into users; kPercpuAbi changes with it, and with it the names that users link
+// ABI        everything here is compiled into users; a change of it is a new inline namespace, and a new number in the name
+//            of the abort counter, so that users of another one do not link
+// Unloading  the kernel keeps the address of a thread's last sequence: code into which these calls were inlined must
+//            stay loaded (no dlclose; the CMake and pkg-config packages link users with -z nodelete)
 #ifndef HUGEPOOL_INTERNAL_PERCPU_H_
 #define HUGEPOOL_INTERNAL_PERCPU_H_
 
@@ -210,9 +213,13 @@ __attribute__((always_inline)) inline void* PercpuPop(Magazine* const& magazine_
     HUGEPOOL_POP("r");
   }
 #undef HUGEPOOL_POP
+  // The empty statements on both ways on keep g++ before 12.4 from putting the copy of an asm goto's output behind a
+  // use of it (GCC bug 113921). They emit nothing.
+  asm volatile("");
   if (object == nullptr) __builtin_unreachable();
   return object;
 none:
+  asm volatile("");
   return nullptr;
 }
 
