@@ -357,16 +357,13 @@ void CpuCache::AddCached(uint64_t* counts) const {
 void CpuCache::AddCachedOf(size_t window, uint64_t* counts) const {
   if (regions_ == nullptr) return;
   const AddressMap& map = slabs_.arenas().map();
-  regions_->ForEachRegion([&](size_t, size_t, const CpuRegions::Region& region) {
+  std::array<void*, kMagazineMaxCount> objects;
+  regions_->ForEachRegion([&](size_t cpu, size_t, const CpuRegions::Region& region) {
     region.tags.ForEach([&](size_t tag) {
-      const size_t count = CpuRegions::Count(region.magazines[tag]);
-      for (size_t i = 0; i < count; ++i) {
-        // Relaxed: its CPU goes on meanwhile; a pointer that has just left counts as much as one that has just come.
-        const void* const object =
-            std::atomic_ref(const_cast<void*&>(region.magazines[tag].objects[i])).load(std::memory_order_relaxed);
-        const bool here = map.Contains(object) && map.WindowOf(object) == window;
-        counts[ToSize(ClassOfTag(static_cast<SlotTag>(tag)))] += here ? 1 : 0;
-      }
+      const size_t count = regions_->Peek(cpu, region, tag, objects.data());
+      counts[ToSize(ClassOfTag(static_cast<SlotTag>(tag)))] += static_cast<uint64_t>(
+          std::count_if(objects.begin(), objects.begin() + static_cast<ptrdiff_t>(count),
+                        [&](const void* object) { return map.Contains(object) && map.WindowOf(object) == window; }));
     });
   });
   for (size_t i = 0; i < kMaxClassCount; ++i) counts[i] += depots_[window]->count(ToSizeClass(i));

@@ -137,6 +137,20 @@ size_t CpuRegions::Count(const Magazine& magazine) {
   return static_cast<size_t>(std::max(count, 0));
 }
 
+size_t CpuRegions::Peek(size_t cpu, const Region& region, size_t tag, void** objects) const {
+  Magazine& magazine = region.magazines[tag];
+  if (mode_ == CpuCacheMode::kLocked) {
+    MutexLock lock(cpus_[cpu].load(std::memory_order_acquire)->mutex);
+    std::copy_n(magazine.objects, Count(magazine), objects);
+    return Count(magazine);
+  }
+  const size_t count = Count(magazine);
+  for (size_t i = 0; i < count; ++i) {
+    objects[i] = std::atomic_ref(magazine.objects[i]).load(std::memory_order_relaxed);
+  }
+  return count;
+}
+
 size_t CpuRegions::Grow(Magazine& magazine, size_t count, size_t limit) {
   std::atomic_ref capacity(magazine.header.capacity);
   int32_t before = capacity.load(std::memory_order_relaxed);

@@ -106,6 +106,9 @@ class CpuRegions {
   // `count`, down to 0. Neither touches a magazine that is being drained. Any CPU.
   static size_t Grow(Magazine& magazine, size_t count, size_t limit);
   static size_t Shrink(Magazine& magazine, size_t count);
+  // Copies what a magazine of that CPU holds, kMagazineMaxCount at most, into objects, and leaves it there; returns how
+  // many. In rseq mode its CPU goes on meanwhile: a pointer that has just left stands as well as one that has just come.
+  size_t Peek(size_t cpu, const Region& region, size_t tag, void** objects) const;
   static size_t Capacity(const Magazine& magazine);
   static size_t Count(const Magazine& magazine);
 
