@@ -18,7 +18,6 @@ namespace {
 constexpr size_t kMaxCacheBytesPerCpu = size_t{1} << 30;
 constexpr uint32_t kMaxWaitSeconds = 3600;
 constexpr size_t kMaxNameLength = 64;
-constexpr int kStarvedLookCount = 8;
 
 bool Refuse(Error* error, std::string message, std::string mend) {
   *error = Error{.code = ErrorCode::kInvalidArgument,
@@ -85,9 +84,10 @@ bool Validate(const PoolOptions& options, const Topology& topology, Error* error
   return true;
 }
 
+size_t WholePages(size_t bytes, size_t page_bytes) { return (bytes + page_bytes - 1) / page_bytes * page_bytes; }
+
 PoolOptions Rounded(PoolOptions options) {
-  const size_t page_bytes = options.page_bytes;
-  options.capacity_bytes = (options.capacity_bytes + page_bytes - 1) / page_bytes * page_bytes;
+  options.capacity_bytes = WholePages(options.capacity_bytes, options.page_bytes);
   return options;
 }
 
@@ -199,14 +199,7 @@ void* PoolCore::AllocateRun(size_t bytes) {
     return found;
   };
   void* run = attempt();
-  // Starved: caches and slabs without used objects may hold the pages that are missing. As long as something comes free,
-  // which others may have taken, it is worth another look.
-  bool moved = true;
-  for (int look = 0; run == nullptr && moved && look < kStarvedLookCount; ++look) {
-    moved = cache_->Drain();
-    moved |= slabs_->ReleaseEmpty();
-    run = attempt();
-  }
+  if (run == nullptr) cache_->EmptyAndRetry([&] { return (run = attempt()) != nullptr; });
   if (run != nullptr) {
     run_bytes_.fetch_add(slot_count * kSlotBytes, std::memory_order_relaxed);
     run_count_.fetch_add(1, std::memory_order_relaxed);
@@ -340,7 +333,7 @@ bool PoolCore::SetCapacity(size_t bytes, Error* error) {
     return false;
   }
   if (InChild()) return true;
-  const size_t capacity_bytes = (bytes + page_bytes - 1) / page_bytes * page_bytes;
+  const size_t capacity_bytes = WholePages(bytes, page_bytes);
   arenas_->SetCapacity(capacity_bytes);
   (void)Trim(capacity_bytes);
   return true;

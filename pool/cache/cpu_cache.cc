@@ -11,7 +11,6 @@ namespace {
 constexpr size_t kBatchMaxBytes = size_t{256} << 10;
 constexpr size_t kBatchShare = 8;
 constexpr size_t kHomeRow = 0;
-constexpr size_t kStarvedAttemptCount = 8;
 constexpr size_t OutboxRow(size_t window) { return 1 + window; }
 
 }  // namespace
@@ -43,9 +42,10 @@ size_t CpuCache::BatchCount(SizeClass size_class) const {
   return std::clamp<size_t>(bytes / BytesOf(size_class), 1, kBatchMaxCount);
 }
 
-int CpuCache::NodeOfCpu(int cpu) const {
+// On the CPU's own node, whichever blocks it is for.
+CpuRegions::Region* CpuCache::RegionOf(int cpu, size_t row) {
   ArenaSet& arenas = slabs_.arenas();
-  return arenas.NodeIdOf(arenas.HomeOfCpu(cpu));
+  return regions_->FindOrMap(cpu, row, arenas.NodeIdOf(arenas.HomeOfCpu(cpu)));
 }
 
 bool CpuCache::IsHome(int cpu, size_t window) const {
@@ -85,17 +85,11 @@ size_t CpuCache::Fetch(int cpu, size_t target, SizeClass size_class, void** obje
 void* CpuCache::Refill(int cpu, SizeClass size_class) {
   const size_t target = placement_.Target(cpu);
   const size_t tag = TagOf(size_class);
-  const bool cached = regions_ != nullptr && regions_->FindOrMap(cpu, kHomeRow, NodeOfCpu(cpu)) != nullptr &&
-                      Grow(cpu, kHomeRow, size_class);
+  const bool cached = regions_ != nullptr && RegionOf(cpu, kHomeRow) != nullptr && Grow(cpu, kHomeRow, size_class);
   std::array<void*, kBatchMaxCount + 1> objects;
   size_t taken = Fetch(cpu, target, size_class, objects.data(), cached ? BatchCount(size_class) + 1 : 1);
-  // Starved: what the caches of all CPUs hold back, and slabs without a used object, may be all that is left.
-  // Others take what comes free meanwhile, so as long as something does it is worth another look.
-  bool moved = true;
-  for (size_t attempt = 0; taken == 0 && moved && attempt < kStarvedAttemptCount; ++attempt) {
-    moved = Drain();
-    moved |= slabs_.ReleaseEmpty();
-    taken = Fetch(cpu, target, size_class, objects.data(), 1);
+  if (taken == 0) {
+    EmptyAndRetry([&] { return (taken = Fetch(cpu, target, size_class, objects.data(), 1)) != 0; });
   }
   if (taken == 0) return nullptr;
   if (taken > 1) {
@@ -108,7 +102,7 @@ void* CpuCache::Refill(int cpu, SizeClass size_class) {
 // The CPU's magazine takes back blocks of this window from now on, and those of the home window no more.
 void CpuCache::OpenFor(int cpu, SizeClass size_class, size_t window) {
   if (regions_ == nullptr || placement_.CachesAnyWindow()) return;
-  CpuRegions::Region* const region = regions_->FindOrMap(cpu, kHomeRow, NodeOfCpu(cpu));
+  CpuRegions::Region* const region = RegionOf(cpu, kHomeRow);
   if (region == nullptr) return;
   // Relaxed: where a block goes is a matter of cost, not of correctness.
   std::atomic_ref(region->magazines[TagOf(size_class)].header.window_address)
@@ -235,7 +229,7 @@ void CpuCache::DeallocateBatch(SizeClass size_class, void* const* objects, size_
     size_t last = first + 1;
     while (last < count && (placement_.CachesAnyWindow() || map.WindowOf(objects[last]) == window)) ++last;
     size_t row = IsHome(cpu, window) ? kHomeRow : OutboxRow(window);
-    CpuRegions::Region* const home = regions_->FindOrMap(cpu, kHomeRow, NodeOfCpu(cpu));
+    CpuRegions::Region* const home = RegionOf(cpu, kHomeRow);
     if (home != nullptr && !placement_.CachesAnyWindow()) {
       const uint64_t address =
           std::atomic_ref(home->magazines[tag].header.window_address).load(std::memory_order_relaxed);
@@ -248,7 +242,7 @@ void CpuCache::DeallocateBatch(SizeClass size_class, void* const* objects, size_
       first += kept;
       if (first == last) break;
       // Full: room for more, or a batch to the depot; half of the magazine, so that the next few frees find room too.
-      const bool room = regions_->FindOrMap(cpu, row, NodeOfCpu(cpu)) != nullptr && Grow(cpu, row, size_class);
+      const bool room = RegionOf(cpu, row) != nullptr && Grow(cpu, row, size_class);
       kept = room ? regions_->Push(cpu, row, tag, objects + first, last - first) : 0;
       first += kept;
       if (kept != 0) continue;
@@ -283,30 +277,31 @@ size_t CpuCache::AllocateBatch(SizeClass size_class, void** objects, size_t coun
   return taken;
 }
 
-// Objects of one class to the depots of their windows.
-void CpuCache::Return(SizeClass size_class, void* const* objects, size_t count) {
+template <typename Visit>
+void CpuCache::ForEachWindow(void* const* objects, size_t count, Visit visit) const {
   const AddressMap& map = slabs_.arenas().map();
   for (size_t first = 0; first < count;) {
     const size_t window = map.WindowOf(objects[first]);
     size_t last = first + 1;
     while (last < count && map.WindowOf(objects[last]) == window) ++last;
-    const size_t put =
-        depots_.empty() ? 0 : depots_[window]->Put(size_class, BytesOf(size_class), objects + first, last - first);
-    Surplus(size_class, objects + first + put, last - first - put);
+    visit(window, objects + first, last - first);
     first = last;
   }
 }
 
+// Objects of one class to the depots of their windows.
+void CpuCache::Return(SizeClass size_class, void* const* objects, size_t count) {
+  ForEachWindow(objects, count, [&](size_t window, void* const* some, size_t some_count) {
+    const size_t put = depots_.empty() ? 0 : depots_[window]->Put(size_class, BytesOf(size_class), some, some_count);
+    if (put < some_count) slabs_.bin(window, size_class).Free(some + put, some_count - put);
+  });
+}
+
 // Objects of one class to their slabs; neighbours in the batch that share a window go under one lock.
 void CpuCache::Surplus(SizeClass size_class, void* const* objects, size_t count) {
-  const AddressMap& map = slabs_.arenas().map();
-  for (size_t first = 0; first < count;) {
-    const size_t window = map.WindowOf(objects[first]);
-    size_t last = first + 1;
-    while (last < count && map.WindowOf(objects[last]) == window) ++last;
-    slabs_.bin(window, size_class).Free(objects + first, last - first);
-    first = last;
-  }
+  ForEachWindow(objects, count, [&](size_t window, void* const* some, size_t some_count) {
+    slabs_.bin(window, size_class).Free(some, some_count);
+  });
 }
 
 bool CpuCache::Drain() {

@@ -47,6 +47,11 @@ class CpuCache {
 
   // Every cached block back to its slab. Who finds another thread at it waits. True: there were some, or it waited.
   bool Drain();
+  // For who is starved: what the caches of all CPUs hold back, and slabs without a used object, may be all that is left.
+  // Calls attempt() after each time that they are emptied until it returns true. Others take what comes free meanwhile,
+  // so as long as something does it is worth another look, up to a limit.
+  template <typename Attempt>
+  void EmptyAndRetry(Attempt attempt);
 
   // Free objects here: all of them, and those in magazines and outboxes only.
   uint64_t cached_bytes() const;
@@ -69,7 +74,10 @@ class CpuCache {
   size_t BytesOf(SizeClass size_class) const { return slabs_.classes().ObjectBytes(size_class); }
   uint64_t Bytes(const std::array<uint64_t, kMaxClassCount>& counts) const;
   size_t BatchCount(SizeClass size_class) const;
-  int NodeOfCpu(int cpu) const;
+  CpuRegions::Region* RegionOf(int cpu, size_t row);
+  // visit(window, objects, count): neighbours that share a window, together.
+  template <typename Visit>
+  void ForEachWindow(void* const* objects, size_t count, Visit visit) const;
   bool IsHome(int cpu, size_t window) const;
   void* Refill(int cpu, SizeClass size_class);
   size_t Fetch(int cpu, size_t target, SizeClass size_class, void** objects, size_t count);
@@ -95,6 +103,17 @@ class CpuCache {
   std::atomic<bool> drain_owned_{false};
   std::vector<std::unique_ptr<Depot>> depots_;  // by window
 };
+
+template <typename Attempt>
+void CpuCache::EmptyAndRetry(Attempt attempt) {
+  constexpr int kMaxAttemptCount = 8;
+  bool moved = true;
+  for (int i = 0; moved && i < kMaxAttemptCount; ++i) {
+    moved = Drain();
+    moved |= slabs_.ReleaseEmpty();
+    if (attempt()) return;
+  }
+}
 
 }  // namespace hugepool::internal
 

@@ -56,11 +56,7 @@ class TagSet {
   }
   template <typename Visit>
   void ForEach(Visit visit) const {
-    for (size_t word = 0; word < words_.size(); ++word) {
-      for (uint64_t left = words_[word].load(std::memory_order_relaxed); left != 0; left &= left - 1) {
-        visit(word * 64 + static_cast<size_t>(std::countr_zero(left)));
-      }
-    }
+    for (size_t tag = NextFrom(0); tag != kTagCount; tag = NextFrom(tag + 1)) visit(tag);
   }
 
  private:
@@ -79,7 +75,7 @@ class CpuRegions {
     Mutex mutex{LockRank::kCpuCache};        // locked mode: guards count and objects of every magazine of this CPU
     std::atomic<int64_t> spare_bytes{0};     // of the CPU's budget, not given to any capacity. Relaxed: a count
     std::atomic<uint32_t> hand{0};           // row × 256 + tag at which the next steal begins. Relaxed: a hint
-    std::vector<std::atomic<Region*>> rows;  // nullptr: not mapped yet. Release by Make, acquire by readers
+    std::vector<std::atomic<Region*>> rows;  // nullptr: not mapped yet. Release by FindOrMap, acquire by readers
     std::vector<std::atomic<bool>> made;     // somebody maps it, or has. Relaxed: only the first to set it goes on
     explicit Cpu(size_t row_count) : rows(row_count), made(row_count) {}
   };
