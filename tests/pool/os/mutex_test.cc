@@ -23,7 +23,7 @@ void LockInOrder(LockRank first, LockRank second) {
 TEST(Mutex, LocksOutOfOrderDie) { GTEST_SKIP() << "lock ranks are checked in debug builds only"; }
 #else
 TEST(MutexDeathTest, LocksOutOfOrderDie) {
-  EXPECT_DEATH(LockInOrder(LockRank::kNodeArena, LockRank::kSlabBin), "hugepool: lock order: a lock of rank 2");
+  EXPECT_DEATH(LockInOrder(LockRank::kNodeArena, LockRank::kSlabBin), "hugepool: lock order: a lock of rank 3");
   EXPECT_DEATH(LockInOrder(LockRank::kSlabBin, LockRank::kCpuCache), "hugepool: lock order: a lock of rank 1");
   EXPECT_DEATH(LockInOrder(LockRank::kCpuCache, LockRank::kCpuCache), "hugepool: lock order: a lock of rank 1");
 }
