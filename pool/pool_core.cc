@@ -214,7 +214,8 @@ void PoolCore::Deallocate(void* block) {
   if (!map.Contains(block)) Die("foreign pointer freed", "%p is not in pool '%s'", block, options_.name.c_str());
   const size_t slot = map.SlotOf(block);
   const SlotTag tag = map.Tag(slot);
-  if (tag != kFree && tag < kFirstRunTag) return cache_->Deallocate(block, ClassOfTag(tag));
+  if (IsClass(tag)) return cache_->Deallocate(block, ClassOfTag(tag));
+  if (tag == kDraining) return slabs_->FreeDraining(block);
   if (tag != kRunHead || map.OffsetInSlot(block) != 0) {
     Die(tag == kFree ? "double free or foreign pointer" : "interior pointer freed",
         "%p starts no block of pool '%s' (node %d)", block, options_.name.c_str(), NodeOf(block));
@@ -234,7 +235,7 @@ void PoolCore::DeallocateBatch(void* const* blocks, size_t count) {
   const auto tag_of = [&map](const void* block) { return map.Contains(block) ? map.Tag(map.SlotOf(block)) : kFree; };
   for (size_t first = 0; first < count;) {
     const SlotTag tag = tag_of(blocks[first]);
-    if (tag == kFree || tag >= kFirstRunTag) {
+    if (!IsClass(tag)) {
       Deallocate(blocks[first++]);
       continue;
     }
@@ -300,7 +301,7 @@ size_t PoolCore::UsableSize(const void* block) const {
   }
   const size_t slot = map.SlotOf(block);
   const SlotTag tag = map.Tag(slot);
-  if (tag != kFree && tag < kFirstRunTag) return slabs_->classes().ObjectBytes(ClassOfTag(tag));
+  if (IsSlab(tag)) return slabs_->classes().ObjectBytes(slabs_->ClassOf(block));
   return tag == kRunHead ? map.RunSlotCount(slot) * kSlotBytes : 0;
 }
 
@@ -312,9 +313,18 @@ int PoolCore::NodeOf(const void* block) const {
 size_t PoolCore::Trim(size_t target_bytes) {
   if (InChild()) return 0;
   if (arenas_->budget().committed_bytes() > target_bytes) {
-    cache_->Drain();
-    slabs_->ReleaseEmpty();
-    arenas_->Trim(target_bytes);
+    const auto give_back = [&] {
+      cache_->Drain();
+      slabs_->ReleaseEmpty();
+      arenas_->Trim(target_bytes);
+    };
+    give_back();
+    // What no page is empty for is made to empty: marked first, so that the second drain finds all that caches hold of it.
+    const size_t committed_bytes = arenas_->budget().committed_bytes();
+    if (committed_bytes > target_bytes) {
+      cache_->StartDraining(committed_bytes - target_bytes);
+      give_back();
+    }
   }
   return arenas_->budget().committed_bytes();
 }

@@ -41,6 +41,7 @@ class PoolCore {
   // What the fast path of a Pool on these floors reads.
   const PercpuView& view() const { return view_; }
   const ClassTable& classes() const { return slabs_->classes(); }
+  void NoteHandle(SizeClass size_class) { cache_->NoteHandle(size_class); }
 
   // The slow paths: everything that the fast path may not, or could not, do.
   void* Allocate(size_t bytes, size_t alignment_bytes);

@@ -43,9 +43,10 @@ std::string PoolStats::ToText() const {
       text += std::string(" ") + hugepool::ToString(static_cast<Backing>(i)) + " " + MiB(node.committed_bytes[i]) +
               " (refused " + std::to_string(node.refused_count[i]) + ")";
     }
-    text += ", used " + MiB(node.used_bytes) + ", empty " + MiB(node.empty_bytes) + ", degraded " +
-            MiB(node.degraded_bytes) + ", unverified " + MiB(node.unverified_bytes) + ", departures " +
-            std::to_string(node.departure_count) + ", misplaced " + std::to_string(node.misplaced_count) + "\n";
+    text += ", used " + MiB(node.used_bytes) + ", empty " + MiB(node.empty_bytes) + ", draining " +
+            MiB(node.draining_bytes) + ", degraded " + MiB(node.degraded_bytes) + ", unverified " +
+            MiB(node.unverified_bytes) + ", departures " + std::to_string(node.departure_count) + ", misplaced " +
+            std::to_string(node.misplaced_count) + "\n";
   }
   text += TextOfClasses(classes);
   const auto counted = [&text](const char* what, uint64_t count) {

@@ -60,6 +60,8 @@ inline constexpr NumberField<PoolStats> kPoolNumbers[] = {
 inline constexpr NumberField<NodeStats> kNodeNumbers[] = {
     {"used_bytes", &NodeStats::used_bytes, "hugepool_used_bytes", "Pages that hold at least one run."},
     {"empty_bytes", &NodeStats::empty_bytes, "hugepool_empty_bytes", "Populated pages without a run, kept ahead."},
+    {"draining_bytes", &NodeStats::draining_bytes, "hugepool_draining_bytes",
+     "Pages that are given back as soon as what is in use of them is freed."},
     {"degraded_bytes", &NodeStats::degraded_bytes, "hugepool_degraded_bytes",
      "Pages with a lesser backing than the options ask for first."},
     {"unverified_bytes", &NodeStats::unverified_bytes, "hugepool_unverified_bytes",

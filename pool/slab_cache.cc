@@ -28,6 +28,7 @@ std::optional<SlabCache> SlabCache::Create(std::shared_ptr<Pool> pool, size_t ob
                   "Allowed: powers of two from 1 to 4096.");
   }
   const internal::SizeClass size_class = pool->core_->classes().For(object_bytes, alignment_bytes);
+  pool->core_->NoteHandle(size_class);
   SlabCache cache;
   const internal::PercpuView& view = pool->core_->view();
   cache.magazine_of_cpu_0_ = view.magazines + internal::TagOf(size_class);

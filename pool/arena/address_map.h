@@ -24,12 +24,15 @@ inline constexpr unsigned kSlotShift = 16;
 inline constexpr size_t kSlotBytes = size_t{1} << kSlotShift;
 inline constexpr size_t kSlotsPerHugePage = kHugePageBytes / kSlotBytes;
 
-// Tags below kFirstRunTag and above kFree are 1 + a size class.
+// Tags below kDraining and above kFree are 1 + a size class. kDraining is a slab whose class its header names: no CPU has
+// a magazine for that tag, so that every free of such a block misses the fast path.
 using SlotTag = uint8_t;
 inline constexpr SlotTag kFree = 0;
+inline constexpr SlotTag kDraining = 253;
 inline constexpr SlotTag kRunHead = 254;
 inline constexpr SlotTag kRunBody = 255;
-inline constexpr SlotTag kFirstRunTag = kRunHead;
+constexpr bool IsClass(SlotTag tag) { return tag != kFree && tag < kDraining; }
+constexpr bool IsSlab(SlotTag tag) { return tag != kFree && tag <= kDraining; }
 
 static_assert(sizeof(std::atomic<SlotTag>) == sizeof(SlotTag));
 

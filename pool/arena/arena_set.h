@@ -53,6 +53,13 @@ class ArenaSet {
   void* AllocateRun(size_t window, size_t slot_count);
   void Free(void* run, size_t slot_count) { arenas_[map_->WindowOf(run)]->Free(run, slot_count); }
 
+  // Of a slot of the window.
+  SlotTag Tag(size_t window, size_t slot) const { return map_->Tag(window * slots_per_window() + slot); }
+  // Another tag for the slots of a slab.
+  void Mark(size_t window, size_t slot, size_t slot_count, SlotTag tag) {
+    map_->MarkSlab(window * slots_per_window() + slot, slot_count, tag);
+  }
+
   // What stands behind a run.
   Backing BackingOf(const void* run) { return arenas_[map_->WindowOf(run)]->BackingOf(run); }
 

@@ -58,6 +58,8 @@ void* NodeArena::TakeInside(size_t slot_count, SlotTag tag) {
   for (const Region region : {Region::kHugetlb, Region::kFallback}) {
     if (!slot && backing_.UsesRegion(region)) slot = TakeFresh(slot_count, tag, region);
   }
+  // Rather less memory for others later than none for this caller now.
+  if (!slot && StopDrainingAll()) slot = TakePopulated(slot_count, tag, &ahead_wanted);
   if (!slot) return nullptr;
   if (ahead_wanted) KeepOneAhead();
   return map_.AddressOfSlot(first_slot_ + *slot);
@@ -88,6 +90,28 @@ std::optional<size_t> NodeArena::TakeFresh(size_t slot_count, SlotTag tag, Regio
   const size_t slot = pages_.TakeSlotsIn(unit, slot_count);
   Mark(slot, slot_count, tag);
   return slot;
+}
+
+bool NodeArena::StartDraining(const void* address, size_t taken_slot_count) {
+  MutexLock lock(mutex_);
+  return pages_.StartDraining(pages_.UnitOf(PageOf(address)), taken_slot_count);
+}
+
+void NodeArena::StopDraining(const void* address) {
+  MutexLock lock(mutex_);
+  pages_.StopDraining(pages_.UnitOf(PageOf(address)));
+}
+
+// True: some did.
+bool NodeArena::StopDrainingAll() {
+  MutexLock lock(mutex_);
+  if (pages_.draining_count() == 0) return false;
+  for (size_t i = 0; i < pages_.page_count() && pages_.draining_count() != 0;
+       i += pages_.UnitPageCount(ToPageIndex(i))) {
+    if (i == pages_.hugetlb_border() && i < pages_.fallback_border()) i = pages_.fallback_border();
+    if (i < pages_.page_count()) pages_.StopDraining(ToPageIndex(i));
+  }
+  return true;
 }
 
 void* NodeArena::AllocateSlab(size_t slot_count, SlotTag tag) { return TakeInside(slot_count, tag); }
@@ -238,6 +262,7 @@ void NodeArena::Free(void* run, size_t slot_count) {
   const size_t slot = map_.SlotOf(run);
   size_t slot_in_window = slot - first_slot_;
   bool degraded_empty = false;
+  size_t drained_count = 0;
   {
     MutexLock lock(mutex_);
     map_.MarkFree(slot, slot_count);
@@ -247,12 +272,14 @@ void NodeArena::Free(void* run, size_t slot_count) {
       const size_t here = slot_count < kSlotsPerHugePage - first ? slot_count : kSlotsPerHugePage - first;
       const bool empty = pages_.FreeSlots(page, MaskOf(here, first));
       degraded_empty |= empty && pages_.page(page).backing > backing_.top_rung();
+      drained_count += empty && pages_.EndDrain(pages_.UnitOf(page)) ? 1 : 0;
       slot_in_window += here;
       slot_count -= here;
     }
   }
   while (degraded_empty && GiveBackOne(Below(backing_.top_rung()))) {
   }
+  while (drained_count != 0 && GiveBackOne(Backing::kHugetlb)) --drained_count;
   // The capacity was lowered: what becomes empty goes until it is kept.
   while (budget_.Exceeded() && GiveBackOne(Backing::kHugetlb)) {
   }
@@ -285,9 +312,8 @@ void NodeArena::Trim(size_t target_bytes) {
 }
 
 Backing NodeArena::BackingOf(const void* address) {
-  const size_t page = (map_.SlotOf(address) - first_slot_) / kSlotsPerHugePage;
   MutexLock lock(mutex_);
-  return pages_.page(ToPageIndex(page)).backing;
+  return pages_.page(PageOf(address)).backing;
 }
 
 void NodeArena::AddStats(NodeStats* stats) {
@@ -304,6 +330,7 @@ void NodeArena::AddStats(NodeStats* stats) {
     stats->degraded_bytes += backing > backing_.top_rung() ? bytes : 0;
     stats->refused_count[i] = backing_.refused_count(backing);
   }
+  stats->draining_bytes = pages_.draining_count() * kHugePageBytes;
   stats->unverified_bytes = unverified_count_ * kHugePageBytes;
 }
 

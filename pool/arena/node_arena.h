@@ -37,11 +37,18 @@ class NodeArena {
   void* AllocateSlab(size_t slot_count, SlotTag tag) HUGEPOOL_EXCLUDES(mutex_);
   // A run of any length, tagged as head and body.
   void* AllocateRun(size_t slot_count) HUGEPOOL_EXCLUDES(mutex_);
-  // Frees a slab or a run. Pages of a lower rung that become empty go back to the system at once.
+  // Frees a slab or a run. Pages that become empty go back to the system at once where they lie on a lower rung or
+  // were draining.
   void Free(void* run, size_t slot_count) HUGEPOOL_EXCLUDES(mutex_);
 
   // Populates empty pages of so many bytes or a unit more, or as many as there are.
   void PopulateAhead(size_t bytes) HUGEPOOL_EXCLUDES(mutex_);
+  // The unit of an address drains from now on: nothing more is allocated from it, as long as other memory is to be had.
+  // False: so many of its slots, at least one, are not what is taken of it.
+  bool StartDraining(const void* address, size_t taken_slot_count) HUGEPOOL_EXCLUDES(mutex_);
+  void StopDraining(const void* address) HUGEPOOL_EXCLUDES(mutex_);
+  // Bytes of a unit at that address.
+  size_t UnitBytes(const void* address) const { return backing_.UnitBytes(backing_.RegionAt(PageOf(address))); }
   // Gives empty pages back until the whole budget has at most target_bytes committed.
   void Trim(size_t target_bytes) HUGEPOOL_EXCLUDES(mutex_);
 
@@ -57,6 +64,10 @@ class NodeArena {
 
  private:
   void* TakeInside(size_t slot_count, SlotTag tag);
+  PageIndex PageOf(const void* address) const {
+    return ToPageIndex((map_.SlotOf(address) - first_slot_) / kSlotsPerHugePage);
+  }
+  bool StopDrainingAll();
   std::optional<size_t> TakePopulated(size_t slot_count, SlotTag tag, bool* last_empty);
   std::optional<size_t> TakeFresh(size_t slot_count, SlotTag tag, Region region);
   void* AllocateSpan(size_t slot_count, Region region);

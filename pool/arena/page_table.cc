@@ -71,7 +71,7 @@ PageTable::List& PageTable::ListOf(const HugePage& page) {
 
 void PageTable::Link(PageIndex index) {
   HugePage& entry = page(index);
-  if (entry.taken == kAllTaken) return;
+  if (entry.taken == kAllTaken || (entry.taken != 0 && page(UnitOf(index)).draining)) return;
   entry.listed = true;
   if (entry.taken == 0) {
     const PageIndex unit = UnitOf(index);
@@ -122,9 +122,13 @@ void PageTable::MoveUnit(PageIndex unit, UnitList list) {
 
 void PageTable::CountEmpty(PageIndex unit, size_t empty_count) {
   page(unit).empty_count = static_cast<uint32_t>(empty_count);
-  MoveUnit(unit, empty_count == 0                     ? UnitList::kNone
-                 : empty_count == UnitPageCount(unit) ? UnitList::kEmpty
-                                                      : UnitList::kPartlyEmpty);
+  MoveUnit(unit, ListOfUnit(unit));
+}
+
+UnitList PageTable::ListOfUnit(PageIndex unit) const {
+  const HugePage& entry = page(unit);
+  if (entry.empty_count == UnitPageCount(unit)) return UnitList::kEmpty;
+  return entry.empty_count == 0 || entry.draining ? UnitList::kNone : UnitList::kPartlyEmpty;
 }
 
 void PageTable::TakeMask(PageIndex index, uint32_t mask) {
@@ -167,6 +171,39 @@ bool PageTable::FreeSlots(PageIndex index, uint32_t mask) {
   page(index).taken &= ~mask;
   Link(index);
   return page(index).taken == 0;
+}
+
+bool PageTable::StartDraining(PageIndex unit, size_t taken_slot_count) {
+  HugePage& first = page(unit);
+  if (first.state != PageState::kPopulated || first.draining || taken_slot_count == 0) return false;
+  const size_t page_count = UnitPageCount(unit);
+  size_t taken = 0;
+  for (size_t i = 0; i < page_count; ++i) {
+    const HugePage& entry = pages_[ToSize(unit) + i];
+    if (entry.state != PageState::kPopulated) return false;
+    taken += static_cast<size_t>(std::popcount(entry.taken));
+  }
+  if (taken != taken_slot_count) return false;
+  SetDraining(unit, true);
+  return true;
+}
+
+void PageTable::StopDraining(PageIndex unit) {
+  if (page(unit).draining) SetDraining(unit, false);
+}
+
+bool PageTable::EndDrain(PageIndex unit) {
+  if (!page(unit).draining || page(unit).unit_list != UnitList::kEmpty) return false;
+  SetDraining(unit, false);
+  return true;
+}
+
+void PageTable::SetDraining(PageIndex unit, bool draining) {
+  const size_t page_count = UnitPageCount(unit);
+  for (size_t i = 0; i < page_count; ++i) Unlink(ToPageIndex(ToSize(unit) + i));
+  page(unit).draining = draining;
+  for (size_t i = 0; i < page_count; ++i) Link(ToPageIndex(ToSize(unit) + i));
+  draining_count_ = draining ? draining_count_ + page_count : draining_count_ - page_count;
 }
 
 std::optional<PageIndex> PageTable::TakeVacant(Region region) {
@@ -237,10 +274,11 @@ std::optional<PageIndex> PageTable::TakeEmpty(Backing highest) {
 std::optional<size_t> PageTable::FirstInTheWay(size_t first, size_t full_page_count, size_t tail_slot_count) const {
   const size_t tail = first + full_page_count;
   for (size_t i = first; i < tail; ++i) {
-    if (pages_[i].state == PageState::kBusy || pages_[i].taken != 0) return i;
+    if (pages_[i].state == PageState::kBusy || pages_[i].taken != 0 || page(UnitOf(ToPageIndex(i))).draining) return i;
   }
   if (tail_slot_count == 0) return std::nullopt;
-  const bool fits = pages_[tail].state != PageState::kBusy && (pages_[tail].taken & LowMask(tail_slot_count)) == 0;
+  const bool fits = pages_[tail].state != PageState::kBusy && !page(UnitOf(ToPageIndex(tail))).draining &&
+                    (pages_[tail].taken & LowMask(tail_slot_count)) == 0;
   return fits ? std::nullopt : std::optional<size_t>(tail);
 }
 
@@ -324,6 +362,7 @@ bool PageTable::Check(std::string* why) const {
     return false;
   };
   size_t unit_empty_count = 0;
+  size_t draining_count = 0;
   for (size_t i = 0; i < page_count_; ++i) {
     if (i == hugetlb_border_ && i < fallback_border_) i = fallback_border_;
     if (i >= page_count_) break;
@@ -341,7 +380,9 @@ bool PageTable::Check(std::string* why) const {
       if (unit.unit_list != UnitList::kVacant) return fail(i, "vacant, and its unit in no list");
       continue;
     }
-    if (entry.listed != (entry.taken != kAllTaken)) return fail(i, "listed and full, or unlisted with room");
+    const bool offered = entry.taken == 0 || (entry.taken != kAllTaken && !unit.draining);
+    if (entry.listed != offered) return fail(i, "listed and full or draining, or unlisted with room");
+    draining_count += unit.draining ? 1 : 0;
     if ((i < hugetlb_page_count_) != (entry.backing == Backing::kHugetlb))
       return fail(i, "backing of the other region");
     ++populated[static_cast<size_t>(entry.backing)];
@@ -352,11 +393,10 @@ bool PageTable::Check(std::string* why) const {
     const size_t unit_page_count = UnitPageCount(ToPageIndex(i));
     if (i + 1 != ToSize(UnitOf(ToPageIndex(i))) + unit_page_count) continue;
     if (unit_empty_count != unit.empty_count) return fail(i, "empty pages of its unit do not add up");
-    const UnitList list = unit_empty_count == 0                 ? UnitList::kNone
-                          : unit_empty_count == unit_page_count ? UnitList::kEmpty
-                                                                : UnitList::kPartlyEmpty;
-    if (unit.unit_list != list) return fail(i, "its unit stands in the wrong list");
+    if (unit.unit_list != ListOfUnit(UnitOf(ToPageIndex(i)))) return fail(i, "its unit stands in the wrong list");
+    if (unit.draining && unit.unit_list == UnitList::kEmpty) return fail(i, "its unit is empty and still drains");
   }
+  if (draining_count != draining_count_) return fail(0, "draining pages do not add up");
   if (populated != populated_counts_) return fail(0, "populated pages do not add up");
   if (empty != empty_counts_) return fail(0, "empty pages do not add up");
   return true;

@@ -11,8 +11,8 @@
 //            first page
 // Owner      one NodeArena; metadata memory is given by it, zeroed
 // Threads    none of its own: the NodeArena calls it under its lock
-// Invariant  populated page: listed exactly when it has a free slot; taken = 0 ⇔ counted in its unit's empty_count and
-//            in empty_count()
+// Invariant  populated page: listed exactly when it is empty, or has a free slot and its unit does not drain;
+//            taken = 0 ⇔ counted in its unit's empty_count and in empty_count()
 //            the pages of a unit are present together or not at all, on one backing
 //            vacant unit: beyond the region's used border, or in the region's vacant list
 //            busy page: in no list; somebody populates its unit or gives it back without the lock
@@ -43,7 +43,7 @@ constexpr Region RegionOf(Backing backing) {
 
 enum class PageState : uint8_t { kVacant, kBusy, kPopulated };
 
-// The list that a unit stands in; kNone: it has no empty page, or is busy, or was never used.
+// The list that a unit stands in; kNone: it has no empty page, drains, is busy, or was never used.
 enum class UnitList : uint8_t { kNone, kVacant, kPartlyEmpty, kEmpty };
 
 struct PageLinks {
@@ -60,6 +60,7 @@ struct HugePage {
   bool listed = false;
   PageLinks links{};  // in the list that the page stands in
   // The first page of a unit keeps the unit's books.
+  bool draining = false;  // nothing is taken from it any more; ends when the unit is empty
   UnitList unit_list = UnitList::kNone;
   uint32_t empty_count = 0;
   PageIndex first_empty = kNoPage;
@@ -97,6 +98,13 @@ class PageTable {
   // Frees slots of one page. True: the page is empty now.
   bool FreeSlots(PageIndex index, uint32_t mask);
 
+  // A populated unit of whose slots exactly taken_slot_count are taken, and at least one is: no slot of it is taken from
+  // now on, until it is empty or StopDraining. False: it is not such a unit.
+  bool StartDraining(PageIndex unit, size_t taken_slot_count);
+  void StopDraining(PageIndex unit);
+  // True: the unit was draining and is empty now, from here on as any other.
+  bool EndDrain(PageIndex unit);
+
   // A unit to populate: its pages are busy from now on.
   std::optional<PageIndex> TakeVacant(Region region);
   // A busy unit was populated; its pages stay busy.
@@ -117,6 +125,8 @@ class PageTable {
 
   size_t empty_count(Backing backing) const { return empty_counts_[static_cast<size_t>(backing)]; }
   size_t populated_count(Backing backing) const { return populated_counts_[static_cast<size_t>(backing)]; }
+  // Pages of units that drain.
+  size_t draining_count() const { return draining_count_; }
 
   // Recounts everything; false: *why.
   bool Check(std::string* why) const;
@@ -143,6 +153,8 @@ class PageTable {
   PageIndex* HeadOf(PageIndex unit);
   void MoveUnit(PageIndex unit, UnitList list);
   void CountEmpty(PageIndex unit, size_t empty_count);
+  UnitList ListOfUnit(PageIndex unit) const;
+  void SetDraining(PageIndex unit, bool draining);
   void MakeBusy(PageIndex index);
   void MakeUnitBusy(PageIndex unit);
   void TakeMask(PageIndex index, uint32_t mask);
@@ -163,6 +175,7 @@ class PageTable {
   std::array<PageIndex, kBackingCount> empty_heads_;         // units
   std::array<size_t, kBackingCount> empty_counts_{};
   std::array<size_t, kBackingCount> populated_counts_{};
+  size_t draining_count_ = 0;
 };
 
 }  // namespace hugepool::internal

@@ -12,6 +12,12 @@ constexpr size_t kBatchMaxBytes = size_t{256} << 10;
 constexpr size_t kBatchShare = 8;
 constexpr size_t kHomeRow = 0;
 constexpr size_t OutboxRow(size_t window) { return 1 + window; }
+// A class with a handle stays closed for no more frees than so many times its used objects.
+constexpr size_t kClosedTurnovers = 16;
+// Of the objects of a class that stays, this part more than the caches take is kept free, for what varies.
+constexpr size_t kKeptFreePart = 64;
+// One in so many frees looks whether it may open again.
+constexpr int64_t kFreesPerLook = 64;
 
 }  // namespace
 
@@ -99,9 +105,53 @@ void* CpuCache::Refill(int cpu, SizeClass size_class) {
   return objects[0];
 }
 
+void CpuCache::StartDraining(size_t wanted_bytes) {
+  const size_t window_count = slabs_.arenas().window_count();
+  std::array<uint64_t, kMaxClassCount> kept_free_counts{};
+  for (size_t i = 0; i < slabs_.classes().class_count(); ++i) {
+    const SizeClass size_class = ToSizeClass(i);
+    kept_free_counts[i] =
+        slabs_.UsedCount(size_class) / window_count / kKeptFreePart + capacity_count(size_class) / window_count;
+  }
+  slabs_.StartDraining(wanted_bytes, kept_free_counts);
+  CloseForHandles();
+}
+
+void CpuCache::CloseForHandles() {
+  if (mode() != CpuCacheMode::kRseq) return;  // without sequences every free takes the slow path
+  for (size_t i = 0; i < slabs_.classes().class_count(); ++i) {
+    Guarded& guarded = guarded_[i];
+    const SizeClass size_class = ToSizeClass(i);
+    if (!guarded.has_handle.load(std::memory_order_relaxed) || !slabs_.Drains(size_class)) continue;
+    const size_t used_count = slabs_.UsedCount(size_class);
+    guarded.frees_left.store(static_cast<int64_t>(used_count * kClosedTurnovers), std::memory_order_relaxed);
+    guarded.closed.store(true, std::memory_order_relaxed);
+    SetWindows(size_class, true);
+  }
+}
+
+// Every CPU's magazine of the class: open for no window, or for its home again.
+void CpuCache::SetWindows(SizeClass size_class, bool closed) {
+  regions_->ForEachRegion([&](size_t cpu, size_t row, CpuRegions::Region& region) {
+    if (row != kHomeRow || !region.tags.Has(TagOf(size_class))) return;
+    std::atomic_ref(region.magazines[TagOf(size_class)].header.window_address)
+        .store(closed ? NoWindow() : AddressOf(HomeOf(static_cast<int>(cpu))), std::memory_order_relaxed);
+  });
+}
+
+// Of frees that took the slow path since the class is closed.
+void CpuCache::CountClosedFrees(SizeClass size_class, size_t count) {
+  Guarded& guarded = guarded_[ToSize(size_class)];
+  const int64_t freed = static_cast<int64_t>(count);
+  const int64_t left = guarded.frees_left.fetch_sub(freed, std::memory_order_relaxed) - freed;
+  const bool look = left / kFreesPerLook != (left + freed) / kFreesPerLook;
+  if (left > 0 && (!look || slabs_.Drains(size_class))) return;
+  if (guarded.closed.exchange(false, std::memory_order_relaxed)) SetWindows(size_class, false);
+}
+
 // The CPU's magazine takes back blocks of this window from now on, and those of the home window no more.
 void CpuCache::OpenFor(int cpu, SizeClass size_class, size_t window) {
-  if (regions_ == nullptr || placement_.CachesAnyWindow()) return;
+  if (regions_ == nullptr || placement_.CachesAnyWindow() || IsClosed(size_class)) return;
   CpuRegions::Region* const region = RegionOf(cpu, kHomeRow);
   if (region == nullptr) return;
   // Relaxed: where a block goes is a matter of cost, not of correctness.
@@ -140,11 +190,10 @@ bool CpuCache::Grow(int cpu, size_t row, SizeClass size_class) {
   const size_t count = static_cast<size_t>(paid_bytes / object_bytes);
   if (count != 0 && capacity == 0) {
     region.tags.Add(tag);
-    const ArenaSet& arenas = slabs_.arenas();
-    const size_t home = placement_.CachesAnyWindow() ? 0 : arenas.HomeOfCpu(cpu);
+    const uint64_t home = IsClosed(size_class) ? NoWindow() : AddressOf(HomeOf(cpu));
     uint64_t none = 0;
     std::atomic_ref(magazine.header.window_address)
-        .compare_exchange_strong(none, AddressOf(row == kHomeRow ? home : row - 1), std::memory_order_relaxed);
+        .compare_exchange_strong(none, row == kHomeRow ? home : AddressOf(row - 1), std::memory_order_relaxed);
   }
   const size_t grown = count == 0 ? 0 : CpuRegions::Grow(magazine, count, limit);
   state.spare_bytes.fetch_add(paid_bytes - static_cast<int64_t>(grown) * object_bytes, std::memory_order_relaxed);
@@ -214,6 +263,14 @@ uint64_t CpuCache::AddressOf(size_t window) const {
   return reinterpret_cast<uint64_t>(slabs_.arenas().WindowAddress(window));
 }
 
+// Where no block lies.
+uint64_t CpuCache::NoWindow() const {
+  return AddressOf(0) + slabs_.arenas().window_count() * slabs_.arenas().window_bytes();
+}
+
+// The window that a CPU's magazines are open for; the first, where they take any.
+size_t CpuCache::HomeOf(int cpu) const { return placement_.CachesAnyWindow() ? 0 : slabs_.arenas().HomeOfCpu(cpu); }
+
 void CpuCache::Deallocate(void* object, SizeClass size_class) { DeallocateBatch(size_class, &object, 1); }
 
 // All of one class; each goes to this CPU's magazine or to the outbox of its window.
@@ -224,13 +281,14 @@ void CpuCache::DeallocateBatch(SizeClass size_class, void* const* objects, size_
   const int cpu = arenas.os().CurrentCpu();
   const size_t tag = TagOf(size_class);
   const size_t batch_count = BatchCount(size_class);
+  if (IsClosed(size_class)) CountClosedFrees(size_class, count);
   for (size_t first = 0; first < count;) {
     const size_t window = map.WindowOf(objects[first]);
     size_t last = first + 1;
     while (last < count && (placement_.CachesAnyWindow() || map.WindowOf(objects[last]) == window)) ++last;
     size_t row = IsHome(cpu, window) ? kHomeRow : OutboxRow(window);
     CpuRegions::Region* const home = RegionOf(cpu, kHomeRow);
-    if (home != nullptr && !placement_.CachesAnyWindow()) {
+    if (home != nullptr && placement_.MayDepart() && !placement_.CachesAnyWindow() && !IsClosed(size_class)) {
       const uint64_t address =
           std::atomic_ref(home->magazines[tag].header.window_address).load(std::memory_order_relaxed);
       const uint64_t wanted = AddressOf(window);
@@ -289,9 +347,14 @@ void CpuCache::ForEachWindow(void* const* objects, size_t count, Visit visit) co
   }
 }
 
-// Objects of one class to the depots of their windows.
+// Objects of one class to the depots of their windows; those that drain to their slabs.
 void CpuCache::Return(SizeClass size_class, void* const* objects, size_t count) {
+  const AddressMap& map = slabs_.arenas().map();
+  const auto drains = [&map](const void* object) { return map.Tag(map.SlotOf(object)) == kDraining; };
   ForEachWindow(objects, count, [&](size_t window, void* const* some, size_t some_count) {
+    if (std::any_of(some, some + some_count, drains)) {
+      return slabs_.bin(window, size_class).Free(some, some_count);
+    }
     const size_t put = depots_.empty() ? 0 : depots_[window]->Put(size_class, BytesOf(size_class), some, some_count);
     if (put < some_count) slabs_.bin(window, size_class).Free(some + put, some_count - put);
   });

@@ -47,6 +47,16 @@ class CpuCache {
 
   // Every cached block back to its slab. Who finds another thread at it waits. True: there were some, or it waited.
   bool Drain();
+  // The class has a handle (SlabCache), whose frees do not look at tags: they would put blocks that drain into magazines,
+  // from where they would be handed out again.
+  void NoteHandle(SizeClass size_class) {
+    guarded_[ToSize(size_class)].has_handle.store(true, std::memory_order_relaxed);
+  }
+  // Makes the emptiest memory drain, wanted_bytes of it (SlabSet::StartDraining), but for what the caches will need. Of
+  // classes with a handle all frees take the slow path from then on, which looks where they belong, until nothing of the
+  // class drains any more, or so many were freed that what still drains will hardly ever be.
+  void StartDraining(size_t wanted_bytes);
+
   // For who is starved: what the caches of all CPUs hold back, and slabs without a used object, may be all that is left.
   // Calls attempt() after each time that they are emptied until it returns true. Others take what comes free meanwhile,
   // so as long as something does it is worth another look, up to a limit.
@@ -83,6 +93,19 @@ class CpuCache {
   size_t Fetch(int cpu, size_t target, SizeClass size_class, void** objects, size_t count);
   size_t FetchFrom(size_t window, SizeClass size_class, void** objects, size_t count);
   size_t FetchElsewhere(int cpu, size_t target, SizeClass size_class, void** objects, size_t count);
+  // Magazines of a class with a handle while slabs of it drain. All relaxed: what they decide is a matter of cost.
+  struct Guarded {
+    std::atomic<bool> has_handle{false};
+    std::atomic<bool> closed{false};     // no free takes the fast path
+    std::atomic<int64_t> frees_left{0};  // until it opens again anyhow
+  };
+  bool IsClosed(SizeClass size_class) const {
+    return guarded_[ToSize(size_class)].closed.load(std::memory_order_relaxed);
+  }
+  void CloseForHandles();
+  void SetWindows(SizeClass size_class, bool closed);
+  void CountClosedFrees(SizeClass size_class, size_t count);
+
   void OpenFor(int cpu, SizeClass size_class, size_t window);
   void CloseSpill(int cpu, SizeClass size_class);
   bool Grow(int cpu, size_t row, SizeClass size_class);
@@ -91,6 +114,8 @@ class CpuCache {
   bool IsOn(int cpu) const { return slabs_.arenas().os().CurrentCpu() == cpu; }
   void ReturnExcess(int cpu, size_t row, SizeClass size_class, const Magazine& magazine);
   uint64_t AddressOf(size_t window) const;
+  uint64_t NoWindow() const;
+  size_t HomeOf(int cpu) const;
   void AddMagazines(uint64_t* counts) const;
   void Return(SizeClass size_class, void* const* objects, size_t count);
   void Surplus(SizeClass size_class, void* const* objects, size_t count);
@@ -102,6 +127,7 @@ class CpuCache {
   // Who sets it drains, with no lock held. Acquire and release: one drain sees what the one before left.
   std::atomic<bool> drain_owned_{false};
   std::vector<std::unique_ptr<Depot>> depots_;  // by window
+  std::array<Guarded, kMaxClassCount> guarded_;
 };
 
 template <typename Attempt>

@@ -22,9 +22,8 @@
 
 namespace hugepool::internal {
 
-// Tags 1 … kMaxClassCount are 1 + class; 253 is kept for slabs that are drained.
-inline constexpr size_t kMaxClassCount = 252;
-static_assert(kMaxClassCount + 1 < kFirstRunTag);
+// Tags 1 … kMaxClassCount are 1 + class.
+inline constexpr size_t kMaxClassCount = kDraining - 1;
 
 enum class SizeClass : uint8_t {};
 constexpr size_t ToSize(SizeClass size_class) { return static_cast<size_t>(size_class); }
@@ -91,27 +90,18 @@ constexpr SizeClassInfo MakeInfoWithin(size_t object_bytes, size_t waste_limit, 
   return MakeInfo(object_bytes, best_order);
 }
 
-// A whole huge page, or as much of it as the occupancy bits of a slab reach.
-constexpr SizeClassInfo MakeLongInfo(size_t object_bytes) {
-  size_t order = kMaxSlabOrder;
-  while (order != 0 && (kSlotBytes << order) / object_bytes > kMaxObjectsPerSlab) --order;
-  return MakeInfo(object_bytes, order);
-}
-
 }  // namespace size_class_detail
 
-// How long a slab is. A bin begins with a few short ones, so that a class of which little is used holds little; where it
-// holds much, the fewer long ones make for fewer books to look into.
-enum class SlabKind : uint8_t { kShort, kNormal, kLong };
-inline constexpr size_t kSlabKindCount = 3;
+// How long a slab is. A bin begins with a few short ones, so that a class of which little is used holds little.
+enum class SlabKind : uint8_t { kShort, kNormal };
+inline constexpr size_t kSlabKindCount = 2;
 
 // One class, by SlabKind.
 using SizeClassInfos = std::array<SizeClassInfo, kSlabKindCount>;
 
 constexpr SizeClassInfos MakeInfos(size_t object_bytes) {
   using namespace size_class_detail;
-  return {MakeInfoWithin(object_bytes, 8, 1), MakeInfoWithin(object_bytes, 256, kMinObjectsPerSlab),
-          MakeLongInfo(object_bytes)};
+  return {MakeInfoWithin(object_bytes, 8, 1), MakeInfoWithin(object_bytes, 256, kMinObjectsPerSlab)};
 }
 
 namespace size_class_detail {

@@ -4,7 +4,8 @@
 //            when it is free: inline for up to 256 objects, in an external row of the same slot beyond; a summary
 //            word has a bit per word of those that is not zero.
 // Units      objects count from the slab's start
-// Owner      the SlabBin of its node and class, which guards it
+// Owner      the SlabBin of its node and class, which guards it but for size_class: that is constant as long as the slab
+//            lives, so that whoever holds one of its objects may read it
 // Invariant  used_count + popcount(free bits) = object_count; summary bit w ⇔ word w is not zero
 // Cost       O(1) to take and to put one object
 #ifndef HUGEPOOL_SLAB_SLAB_H_
@@ -27,11 +28,12 @@ using ExternalRow = std::array<uint64_t, kExternalWords>;
 inline constexpr uint32_t kNoSlab = UINT32_MAX;
 
 struct alignas(64) Slab {
-  uint32_t next = kNoSlab;  // slots of the window, in the bin's list of slabs with free objects
+  uint32_t next = kNoSlab;  // slots of the window, in the bin's list that `list` names
   uint32_t previous = kNoSlab;
   uint16_t used_count = 0;
   bool live = false;  // the slot is the first of a slab
-  bool listed = false;
+  uint8_t list = 0;
+  SizeClass size_class{};
   SlabKind kind = SlabKind::kShort;
   Backing backing = Backing::kHugetlb;  // of the page that it lies in
   uint64_t summary = 0;
@@ -50,7 +52,6 @@ struct alignas(64) Slab {
     summary = word_count == 64 ? ~uint64_t{0} : (uint64_t{1} << word_count) - 1;
     used_count = 0;
     next = previous = kNoSlab;
-    listed = false;
     live = true;
   }
 

@@ -9,9 +9,8 @@
 namespace hugepool::internal {
 namespace {
 
-// A bin with fewer slabs than this takes short ones, one with this many bytes whole pages.
+// A bin with fewer slabs than this takes short ones.
 constexpr size_t kShortSlabCount = 4;
-constexpr size_t kLongSlabsFromBytes = size_t{64} << 20;
 // Slabs without used objects that a bin keeps: one, and one more for so many slabs, up to a page.
 constexpr size_t kSlabsPerKeptOne = 16;
 // Objects whose books are fetched ahead before the first is put back.
@@ -20,11 +19,8 @@ constexpr size_t kAheadCount = 64;
 }  // namespace
 
 SlabBin::SlabBin(const Window& window, SizeClass size_class, const SizeClassInfos& infos)
-    : window_(window), size_class_(size_class), infos_(infos) {}
-
-SlabKind SlabBin::NextKind() const {
-  if (slab_count_ < kShortSlabCount) return SlabKind::kShort;
-  return SlotCount() * kSlotBytes < kLongSlabsFromBytes ? SlabKind::kNormal : SlabKind::kLong;
+    : window_(window), size_class_(size_class), infos_(infos) {
+  heads_.fill(kNoSlab);
 }
 
 size_t SlabBin::SlotCount() const { return std::accumulate(slot_counts_.begin(), slot_counts_.end(), size_t{0}); }
@@ -34,9 +30,9 @@ size_t SlabBin::KeptEmptyCount() const {
   return std::clamp<size_t>(slab_count_ / kSlabsPerKeptOne, 1, of_a_page);
 }
 
-uint32_t SlabBin::FirstSlotOf(const void* object) const {
-  const size_t slot = window_.arenas->map().SlotOf(object) - window_.number * window_.arenas->slots_per_window();
-  return static_cast<uint32_t>(slot - window_.slots_to_first[slot]);
+uint32_t SlabBin::Window::FirstSlotOf(const void* object) const {
+  const size_t slot = arenas->map().SlotOf(object) - number * arenas->slots_per_window();
+  return static_cast<uint32_t>(slot - slots_to_first[slot]);
 }
 
 char* SlabBin::AddressOf(uint32_t slot) const {
@@ -47,44 +43,78 @@ void SlabBin::GiveBack(uint32_t slot) {
   window_.arenas->Free(AddressOf(slot), InfoOfSlab(window_.slabs[slot]).slot_count());
 }
 
-uint32_t& SlabBin::HeadFor(const Slab& slab) { return slab.used_count == 0 ? empty_head_ : partial_head_; }
+uint8_t SlabBin::ListFor(const Slab& slab, bool drains) const {
+  const SizeClassInfo& info = InfoOfSlab(slab);
+  if (slab.used_count == 0) return drains ? kDrainedList : kEmptyList;
+  if (slab.used_count == info.object_count) return drains ? kDrainingFullList : kFullList;
+  if (drains) return kDrainingList;
+  const size_t eighths = size_t{slab.used_count} * info.object_bytes >> (kSlotShift + info.slab_order - 3);
+  return static_cast<uint8_t>(kFirstPartialList + eighths);
+}
 
-void SlabBin::Link(uint32_t slot) {
+void SlabBin::Link(uint32_t slot, uint8_t list) {
   Slab& slab = window_.slabs[slot];
-  uint32_t& head = HeadFor(slab);
+  uint32_t& head = heads_[list];
   slab.next = head;
   slab.previous = kNoSlab;
-  slab.listed = true;
+  slab.list = list;
   if (head != kNoSlab) window_.slabs[head].previous = slot;
   head = slot;
-  if (slab.used_count == 0) ++empty_slab_count_;
+  if (list == kEmptyList) ++empty_slab_count_;
 }
 
 void SlabBin::Unlink(uint32_t slot) {
-  Slab& slab = window_.slabs[slot];
+  const Slab& slab = window_.slabs[slot];
   if (slab.next != kNoSlab) window_.slabs[slab.next].previous = slab.previous;
   if (slab.previous != kNoSlab) {
     window_.slabs[slab.previous].next = slab.next;
   } else {
-    HeadFor(slab) = slab.next;
+    heads_[slab.list] = slab.next;
   }
-  slab.listed = false;
-  if (slab.used_count == 0) --empty_slab_count_;
+  if (slab.list == kEmptyList) --empty_slab_count_;
+}
+
+void SlabBin::Settle(uint32_t slot) {
+  const Slab& slab = window_.slabs[slot];
+  const uint8_t list = ListFor(slab, Drains(slab));
+  if (list == slab.list) return;
+  Unlink(slot);
+  Link(slot, list);
+}
+
+void SlabBin::SetDraining(uint32_t slot, bool drains) {
+  const Slab& slab = window_.slabs[slot];
+  Unlink(slot);
+  Link(slot, ListFor(slab, drains));
+  CountDraining(slab, drains);
+  window_.arenas->Mark(window_.number, slot, InfoOfSlab(slab).slot_count(), drains ? kDraining : TagOf(size_class_));
+}
+
+void SlabBin::CountDraining(const Slab& slab, bool drains) {
+  const size_t slot_count = InfoOfSlab(slab).slot_count();
+  const size_t before = draining_slot_count_.load(std::memory_order_relaxed);
+  draining_slot_count_.store(drains ? before + slot_count : before - slot_count, std::memory_order_relaxed);
+}
+
+uint32_t SlabBin::FullestSlab() const {
+  for (size_t list = kLastPartialList; list >= kFirstPartialList; --list) {
+    if (heads_[list] != kNoSlab) return heads_[list];
+  }
+  return heads_[kEmptyList];
 }
 
 size_t SlabBin::TakeListed(void** objects, size_t count) {
   size_t taken = 0;
   while (taken < count) {
-    const uint32_t slot = partial_head_ != kNoSlab ? partial_head_ : empty_head_;
+    const uint32_t slot = FullestSlab();
     if (slot == kNoSlab) break;
     Slab& slab = window_.slabs[slot];
     const SizeClassInfo& info = InfoOfSlab(slab);
     char* const start = AddressOf(slot);
-    Unlink(slot);
     while (taken < count && slab.summary != 0) {
       objects[taken++] = start + slab.Take(window_.rows[slot], info) * info.object_bytes;
     }
-    if (slab.summary != 0) Link(slot);
+    Settle(slot);
   }
   used_count_ += taken;
   return taken;
@@ -96,29 +126,42 @@ void SlabBin::AddSlab(void* run, SlabKind kind, Backing backing) {
   Slab& slab = window_.slabs[index];
   slab.kind = kind;
   slab.backing = backing;
+  slab.size_class = size_class_;
   const SizeClassInfo& info = InfoOfSlab(slab);
   slab.Reset(window_.rows[index], info);
   for (size_t i = 0; i < info.slot_count(); ++i) window_.slots_to_first[index + i] = static_cast<uint8_t>(i);
   ++slab_count_;
   slot_counts_[static_cast<size_t>(backing)] += info.slot_count();
-  Link(index);
+  Link(index, kEmptyList);
 }
 
 size_t SlabBin::Allocate(void** objects, size_t count) {
   SlabKind kind;
+  uint32_t wanted_back = kNoSlab;
+  size_t taken = 0;
   {
     MutexLock lock(mutex_);
-    const size_t taken = TakeListed(objects, count);
+    taken = TakeListed(objects, count);
     if (taken != 0) return taken;
-    kind = NextKind();
+    kind = slab_count_ < kShortSlabCount ? SlabKind::kShort : SlabKind::kNormal;
+    // The class grows again: rather a page that was to be given back than another one.
+    wanted_back = heads_[kDrainingList];
+    if (wanted_back != kNoSlab) {
+      SetDraining(wanted_back, false);
+      taken = TakeListed(objects, count);
+    }
+  }
+  if (taken != 0) {
+    window_.arenas->arena(window_.number).StopDraining(AddressOf(wanted_back));
+    return taken;
   }
   const auto allocate = [&] {
     return window_.arenas->AllocateSlab(window_.number, InfoOfKind(kind).slot_count(), TagOf(size_class_));
   };
   void* run = allocate();
-  // A whole page may be too much to ask of a node that is nearly full.
-  while (run == nullptr && kind != SlabKind::kShort) {
-    kind = static_cast<SlabKind>(static_cast<size_t>(kind) - 1);
+  // A long slab may be too much to ask of a node that is nearly full.
+  if (run == nullptr && kind == SlabKind::kNormal) {
+    kind = SlabKind::kShort;
     run = allocate();
   }
   const Backing backing = run == nullptr ? Backing::kSmall : window_.arenas->BackingOf(run);
@@ -143,18 +186,17 @@ void SlabBin::Put(void* object, uint32_t first) {
     Die("double free", "%p, an object of %u bytes (slab %p, node %d), is free already", object, info.object_bytes,
         static_cast<void*>(AddressOf(first)), window_.arenas->NodeIdOf(window_.number));
   }
-  const bool moves = !slab.listed || slab.used_count == 1;
-  if (moves && slab.listed) Unlink(first);
   slab.Put(index, row, info);
   --used_count_;
-  if (moves) Link(first);
+  Settle(first);
 }
 
 uint32_t SlabBin::TakeEmptySlab(size_t keep) {
-  if (empty_slab_count_ <= keep) return kNoSlab;
-  const uint32_t slot = empty_head_;
+  if (heads_[kDrainedList] == kNoSlab && empty_slab_count_ <= keep) return kNoSlab;
+  const uint32_t slot = heads_[heads_[kDrainedList] != kNoSlab ? kDrainedList : kEmptyList];
   Unlink(slot);
   Slab& slab = window_.slabs[slot];
+  if (Drains(slab)) CountDraining(slab, false);
   slab.live = false;
   --slab_count_;
   slot_counts_[static_cast<size_t>(slab.backing)] -= InfoOfSlab(slab).slot_count();
@@ -169,7 +211,7 @@ void SlabBin::Free(void* const* objects, size_t count) {
     for (size_t begin = 0; begin < count; begin += kAheadCount) {
       const size_t here = std::min(kAheadCount, count - begin);
       for (size_t i = 0; i < here; ++i) {
-        firsts[i] = FirstSlotOf(objects[begin + i]);
+        firsts[i] = window_.FirstSlotOf(objects[begin + i]);
         __builtin_prefetch(&window_.slabs[firsts[i]], 1);
       }
       for (size_t i = 0; i < here; ++i) Put(objects[begin + i], firsts[i]);
@@ -195,6 +237,34 @@ bool SlabBin::ReleaseEmpty() {
     GiveBack(empty);
     released = true;
   }
+}
+
+void SlabBin::AddUse(std::vector<SlabUse>* uses) {
+  constexpr size_t kMoreSinceThen = 16;
+  const size_t most = slab_count() + kMoreSinceThen;
+  uses->reserve(uses->size() + most);
+  MutexLock lock(mutex_);
+  // No memory is asked for under the lock: of more slabs than that the last ones are left out.
+  size_t left = most;
+  for (uint8_t list = kEmptyList; list <= kFullList; ++list) {
+    for (uint32_t slot = heads_[list]; slot != kNoSlab && left != 0; slot = window_.slabs[slot].next, --left) {
+      const Slab& slab = window_.slabs[slot];
+      const SizeClassInfo& info = InfoOfSlab(slab);
+      uses->push_back({.size_class = size_class_,
+                       .slot = slot,
+                       .slot_count = static_cast<uint16_t>(info.slot_count()),
+                       .object_count = info.object_count,
+                       .used_count = slab.used_count,
+                       .object_bytes = info.object_bytes});
+    }
+  }
+}
+
+void SlabBin::StartDraining(uint32_t slot) {
+  MutexLock lock(mutex_);
+  // Whose header it is says the tag: that of another class's slab, or of none, is not for this bin to read.
+  if (window_.arenas->Tag(window_.number, slot) != TagOf(size_class_)) return;
+  if (window_.slabs[slot].live) SetDraining(slot, true);
 }
 
 size_t SlabBin::used_count() {
@@ -232,38 +302,43 @@ bool SlabBin::Check(size_t* slot_count, std::string* why) {
   };
   // Slots tagged with a class that has no slab are found by the sum over all bins (SlabSet::Check).
   if (slab_count_ == 0) {
-    const bool empty = used_count_ == 0 && SlotCount() == 0 && partial_head_ == kNoSlab && empty_head_ == kNoSlab;
+    const bool empty = used_count_ == 0 && SlotCount() == 0 &&
+                       std::all_of(heads_.begin(), heads_.end(), [](uint32_t head) { return head == kNoSlab; });
     return empty ? true : fail(0, "no slab, and something in the books");
   }
   size_t used_count = 0;
   size_t slab_count = 0;
   const size_t slot_count_before = *slot_count;
-  size_t empty_count = 0;
-  size_t listed_count = 0;
+  std::array<size_t, kListCount> list_counts{};
+  size_t draining_slot_count = 0;
   for (uint32_t slot = 0; slot < window_.arenas->slots_per_window(); ++slot) {
-    if (map.Tag(first_slot + slot) != TagOf(size_class_)) continue;
+    const SlotTag tag = map.Tag(first_slot + slot);
     Slab& slab = window_.slabs[slot];
+    const bool drains = tag == kDraining && window_.slots_to_first[slot] == 0 && slab.size_class == size_class_;
+    if (tag != TagOf(size_class_) && !drains) continue;
     if (!slab.live) return fail(slot, "tagged, and not live");
     const SizeClassInfo& info = InfoOfSlab(slab);
     const size_t free_count = slab.FreeCount(window_.rows[slot], info);
     if (slab.used_count + free_count != info.object_count) return fail(slot, "used + free is not the object count");
-    if (slab.listed != (free_count != 0)) return fail(slot, "listed and full, or unlisted with a free object");
+    if (slab.list != ListFor(slab, drains)) return fail(slot, "in the wrong list");
+    draining_slot_count += drains ? info.slot_count() : 0;
     used_count += slab.used_count;
-    empty_count += slab.used_count == 0 ? 1 : 0;
-    listed_count += slab.listed ? 1 : 0;
+    ++list_counts[slab.list];
     ++slab_count;
     *slot_count += info.slot_count();
     slot += static_cast<uint32_t>(info.slot_count()) - 1;
   }
-  size_t in_list = 0;
-  for (const uint32_t head : {partial_head_, empty_head_}) {
-    for (uint32_t slot = head; slot != kNoSlab; slot = window_.slabs[slot].next) ++in_list;
+  for (size_t list = 0; list < kListCount; ++list) {
+    size_t in_list = 0;
+    for (uint32_t slot = heads_[list]; slot != kNoSlab; slot = window_.slabs[slot].next) ++in_list;
+    if (in_list != list_counts[list]) return fail(0, "a list and the slabs that should stand in it differ");
   }
+  if (draining_slot_count != draining_slot_count_.load(std::memory_order_relaxed))
+    return fail(0, "draining slots do not add up");
   if (used_count != used_count_) return fail(0, "used objects do not add up");
   if (slab_count != slab_count_) return fail(0, "slabs do not add up");
   if (*slot_count - slot_count_before != SlotCount()) return fail(0, "slots do not add up");
-  if (empty_count != empty_slab_count_) return fail(0, "empty slabs do not add up");
-  if (in_list != listed_count) return fail(0, "the lists and the listed slabs differ");
+  if (list_counts[kEmptyList] != empty_slab_count_) return fail(0, "empty slabs do not add up");
   return true;
 }
 

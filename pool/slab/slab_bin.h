@@ -1,12 +1,14 @@
 // SlabBin: the slabs of one node and one size class.
 //
-// Shape      two lists: slabs with used and free objects, and slabs without used ones; full slabs stand in neither.
-//            A few slabs without used objects are kept, the others are given back to the arena. The first few slabs are
-//            short, and those of a bin that holds much are whole huge pages.
+// Shape      lists of slabs by how much of them is used; objects come from the fullest that has some. A few slabs without
+//            used objects are kept, the others are given back to the arena. The first few slabs are short. Slabs that
+//            drain stand in lists of their own: nothing is taken
+//            from them as long as another slab has room, and they are given back as soon as they are empty.
 // Units      objects; slots of the window
 // Owner      the SlabSet
 // Threads    any; guarded by mutex_ (rank kSlabBin), which is dropped before the arena is asked
-// Invariant  sum over slabs of used_count = used_count(); a slab is listed exactly when it has a free object
+// Invariant  sum over slabs of used_count = used_count(); every slab stands in the list that ListFor names
+//            a slab drains ⇔ its slots are tagged kDraining
 // Errors     Allocate returns fewer than asked for; a double free or an address inside an object ends the process
 // Cost       O(1) per object; a new slab costs what NodeArena::AllocateSlab does
 // Source     Bonwick, The Slab Allocator, USENIX 1994
@@ -14,9 +16,11 @@
 #define HUGEPOOL_SLAB_SLAB_BIN_H_
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "arena/arena_set.h"
 #include "hugepool/pool_stats.h"
@@ -24,6 +28,16 @@
 #include "slab/slab.h"
 
 namespace hugepool::internal {
+
+// One slab, as far as it matters for what may be drained.
+struct SlabUse {
+  SizeClass size_class{};
+  uint32_t slot = 0;  // its first, in the window
+  uint16_t slot_count = 0;
+  uint16_t object_count = 0;
+  uint16_t used_count = 0;
+  uint32_t object_bytes = 0;
+};
 
 class SlabBin {
  public:
@@ -34,6 +48,9 @@ class SlabBin {
     Slab* slabs = nullptr;
     ExternalRow* rows = nullptr;
     uint8_t* slots_to_first = nullptr;  // from the first slot of the slab that covers this one
+
+    uint32_t FirstSlotOf(const void* object) const;
+    const Slab& SlabOf(const void* object) const { return slabs[FirstSlotOf(object)]; }
   };
 
   // infos: of the class, outliving the bin.
@@ -46,7 +63,15 @@ class SlabBin {
   // Gives slabs without used objects back to the arena. True: some were.
   bool ReleaseEmpty() HUGEPOOL_EXCLUDES(mutex_);
 
+  // Adds its slabs that do not drain.
+  void AddUse(std::vector<SlabUse>* uses) HUGEPOOL_EXCLUDES(mutex_);
+  // The slab of this class that starts at the slot drains from now on. Without effect where none does, or it drains
+  // already. The slot lies in a page that drains: no slab of another class can start there meanwhile.
+  void StartDraining(uint32_t slot) HUGEPOOL_EXCLUDES(mutex_);
+
   size_t used_count() HUGEPOOL_EXCLUDES(mutex_);
+  // Of slabs that drain; a hint, without the lock.
+  size_t draining_slot_count() const { return draining_slot_count_.load(std::memory_order_relaxed); }
   size_t slab_bytes() HUGEPOOL_EXCLUDES(mutex_);
   size_t slab_count() HUGEPOOL_EXCLUDES(mutex_);
   // Its slabs, their bytes by backing, and the used objects; the rest of *stats is not touched.
@@ -55,21 +80,35 @@ class SlabBin {
   bool Check(size_t* slot_count, std::string* why) HUGEPOOL_EXCLUDES(mutex_);
 
  private:
+  // Where a slab stands: by eighths of it that are used, from few to many; the last ones drain.
+  static constexpr uint8_t kEmptyList = 0;
+  static constexpr uint8_t kFirstPartialList = 1;
+  static constexpr uint8_t kLastPartialList = 8;
+  static constexpr uint8_t kFullList = 9;
+  static constexpr uint8_t kDrainedList = 10;   // without a used object
+  static constexpr uint8_t kDrainingList = 11;  // with used and free ones
+  static constexpr uint8_t kDrainingFullList = 12;
+  static constexpr size_t kListCount = 13;
+
   size_t TakeListed(void** objects, size_t count) HUGEPOOL_REQUIRES(mutex_);
   void Put(void* object, uint32_t first) HUGEPOOL_REQUIRES(mutex_);
-  uint32_t& HeadFor(const Slab& slab) HUGEPOOL_REQUIRES(mutex_);
-  // Both before and after its used_count changes a slab stands in the list that HeadFor names, or, when full, in none.
-  void Link(uint32_t slot) HUGEPOOL_REQUIRES(mutex_);
+  static bool Drains(const Slab& slab) { return slab.list >= kDrainedList; }
+  uint8_t ListFor(const Slab& slab, bool drains) const;
+  void Link(uint32_t slot, uint8_t list) HUGEPOOL_REQUIRES(mutex_);
   void Unlink(uint32_t slot) HUGEPOOL_REQUIRES(mutex_);
-  // A slab without used objects, out of the books; kNoSlab when there are no more than `keep`.
+  // After its used_count changed.
+  void Settle(uint32_t slot) HUGEPOOL_REQUIRES(mutex_);
+  void SetDraining(uint32_t slot, bool drains) HUGEPOOL_REQUIRES(mutex_);
+  void CountDraining(const Slab& slab, bool drains) HUGEPOOL_REQUIRES(mutex_);
+  // The fullest slab with a free object that does not drain.
+  uint32_t FullestSlab() const HUGEPOOL_REQUIRES(mutex_);
+  // A slab without used objects, out of the books: one that drained, or, where there are more than `keep`, another.
   uint32_t TakeEmptySlab(size_t keep) HUGEPOOL_REQUIRES(mutex_);
   char* AddressOf(uint32_t slot) const;
   const SizeClassInfo& InfoOfKind(SlabKind kind) const { return infos_[static_cast<size_t>(kind)]; }
   const SizeClassInfo& InfoOfSlab(const Slab& slab) const { return InfoOfKind(slab.kind); }
-  SlabKind NextKind() const HUGEPOOL_REQUIRES(mutex_);
   size_t KeptEmptyCount() const HUGEPOOL_REQUIRES(mutex_);
   size_t SlotCount() const HUGEPOOL_REQUIRES(mutex_);
-  uint32_t FirstSlotOf(const void* object) const;
   void AddSlab(void* run, SlabKind kind, Backing backing) HUGEPOOL_REQUIRES(mutex_);
   void GiveBack(uint32_t slot);
 
@@ -77,12 +116,12 @@ class SlabBin {
   const SizeClass size_class_;
   const SizeClassInfos& infos_;
   Mutex mutex_{LockRank::kSlabBin};
-  uint32_t partial_head_ HUGEPOOL_GUARDED_BY(mutex_) = kNoSlab;
-  uint32_t empty_head_ HUGEPOOL_GUARDED_BY(mutex_) = kNoSlab;
+  std::array<uint32_t, kListCount> heads_ HUGEPOOL_GUARDED_BY(mutex_);
   size_t used_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
   size_t slab_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
   std::array<size_t, kBackingCount> slot_counts_ HUGEPOOL_GUARDED_BY(mutex_){};  // of all its slabs, by Backing
   size_t empty_slab_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
+  std::atomic<size_t> draining_slot_count_{0};  // written under mutex_
 };
 
 }  // namespace hugepool::internal

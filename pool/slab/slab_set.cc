@@ -1,5 +1,9 @@
 #include "slab/slab_set.h"
 
+#include <algorithm>
+
+#include "slab/drain_plan.h"
+
 namespace hugepool::internal {
 
 std::unique_ptr<SlabSet> SlabSet::Create(ArenaSet& arenas, MetadataMemory& metadata, Error* error) {
@@ -12,6 +16,7 @@ std::unique_ptr<SlabSet> SlabSet::Create(ArenaSet& arenas, MetadataMemory& metad
     if (shared.rows == nullptr) return nullptr;
     shared.slots_to_first = metadata.MapArray<uint8_t>(arenas.slots_per_window(), arenas.NodeIdOf(window), error);
     if (shared.slots_to_first == nullptr) return nullptr;
+    set->windows_.push_back(shared);
     for (size_t i = 0; i < kMaxClassCount; ++i) {
       set->bins_.push_back(std::make_unique<SlabBin>(shared, ToSizeClass(i), set->classes_.infos(ToSizeClass(i))));
     }
@@ -19,10 +24,61 @@ std::unique_ptr<SlabSet> SlabSet::Create(ArenaSet& arenas, MetadataMemory& metad
   return set;
 }
 
+SizeClass SlabSet::ClassOf(const void* block) const {
+  const AddressMap& map = arenas_.map();
+  const SlotTag tag = map.Tag(map.SlotOf(block));
+  return tag == kDraining ? windows_[map.WindowOf(block)].SlabOf(block).size_class : ClassOfTag(tag);
+}
+
+void SlabSet::FreeDraining(void* block) {
+  const size_t window = arenas_.map().WindowOf(block);
+  bin(window, windows_[window].SlabOf(block).size_class).Free(&block, 1);
+}
+
 bool SlabSet::ReleaseEmpty() {
   bool released = false;
   for (const auto& bin : bins_) released |= bin->ReleaseEmpty();
   return released;
+}
+
+void SlabSet::StartDraining(size_t wanted_bytes, const std::array<uint64_t, kMaxClassCount>& kept_free_counts) {
+  for (size_t window = 0; window < arenas_.window_count() && wanted_bytes != 0; ++window) {
+    const size_t draining_bytes = StartDrainingIn(window, wanted_bytes, kept_free_counts);
+    wanted_bytes -= std::min(wanted_bytes, draining_bytes);
+  }
+}
+
+// Returns the bytes of what drains now.
+size_t SlabSet::StartDrainingIn(size_t window, size_t wanted_bytes,
+                                const std::array<uint64_t, kMaxClassCount>& kept_free_counts) {
+  std::vector<SlabUse> uses;
+  for (size_t i = 0; i < kMaxClassCount; ++i) bin(window, ToSizeClass(i)).AddUse(&uses);
+  NodeArena& arena = arenas_.arena(window);
+  const auto address_of = [&](uint32_t slot) { return arenas_.WindowAddress(window) + (size_t{slot} << kSlotShift); };
+  const auto unit_bytes = [&](uint32_t slot) { return arena.UnitBytes(address_of(slot)); };
+  const auto unit_slot_count = [&](uint32_t slot) { return unit_bytes(slot) / kSlotBytes; };
+  size_t draining_bytes = 0;
+  for (const DrainedUnit& unit : PlanDraining(uses, unit_slot_count, kept_free_counts, wanted_bytes)) {
+    const uint32_t first = unit.slabs.front()->slot;
+    // The unit first: from then on no other slab starts there. It refuses where something else lies there too.
+    if (!arena.StartDraining(address_of(first), unit.slot_count)) continue;
+    for (const SlabUse* const use : unit.slabs) bin(window, use->size_class).StartDraining(use->slot);
+    draining_bytes += unit_bytes(first);
+  }
+  return draining_bytes;
+}
+
+bool SlabSet::Drains(SizeClass size_class) const {
+  for (size_t window = 0; window < arenas_.window_count(); ++window) {
+    if (bins_[window * kMaxClassCount + ToSize(size_class)]->draining_slot_count() != 0) return true;
+  }
+  return false;
+}
+
+size_t SlabSet::UsedCount(SizeClass size_class) {
+  size_t count = 0;
+  for (size_t window = 0; window < arenas_.window_count(); ++window) count += bin(window, size_class).used_count();
+  return count;
 }
 
 void SlabSet::AddUsed(uint64_t* bytes, uint64_t* count) {
@@ -42,7 +98,7 @@ bool SlabSet::Check(std::string* why) {
   const AddressMap& map = arenas_.map();
   for (size_t slot = 0; slot < arenas_.window_count() * arenas_.slots_per_window(); ++slot) {
     const SlotTag tag = map.Tag(slot);
-    if (tag != kFree && tag < kFirstRunTag) ++tagged_count;
+    if (IsSlab(tag)) ++tagged_count;
   }
   if (tagged_count != slab_slot_count) {
     *why = "slots tagged as slabs: " + std::to_string(tagged_count) +

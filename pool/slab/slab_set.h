@@ -8,6 +8,7 @@
 #ifndef HUGEPOOL_SLAB_SLAB_SET_H_
 #define HUGEPOOL_SLAB_SLAB_SET_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -29,8 +30,21 @@ class SlabSet {
   ArenaSet& arenas() { return arenas_; }
   ClassTable& classes() { return classes_; }
 
+  // The class of a live block.
+  SizeClass ClassOf(const void* block) const;
+  // Frees a block whose slab drains.
+  void FreeDraining(void* block);
+
   // Gives every empty slab back to the arenas.
   bool ReleaseEmpty();
+  // Marks the emptiest units of memory, wanted_bytes of them, so that nothing is allocated there while other slabs have
+  // room, and frees go past the caches: emptied in time, they are given back. Only as many as the others have room for,
+  // less kept_free_counts objects of each class, which the caches will take.
+  void StartDraining(size_t wanted_bytes, const std::array<uint64_t, kMaxClassCount>& kept_free_counts);
+  // Whether slabs of the class drain; a hint, without a lock.
+  bool Drains(SizeClass size_class) const;
+  // Objects of the class that left the slabs.
+  size_t UsedCount(SizeClass size_class);
   // Bytes and objects that left the slabs: in users' hands or in the caches above. Bins without a slab are not asked.
   void AddUsed(uint64_t* bytes, uint64_t* count);
   bool Check(std::string* why);
@@ -38,9 +52,13 @@ class SlabSet {
  private:
   explicit SlabSet(ArenaSet& arenas) : arenas_(arenas) {}
 
+  size_t StartDrainingIn(size_t window, size_t wanted_bytes,
+                         const std::array<uint64_t, kMaxClassCount>& kept_free_counts);
+
   ArenaSet& arenas_;
   ClassTable classes_;
   std::vector<std::unique_ptr<SlabBin>> bins_;
+  std::vector<SlabBin::Window> windows_;
 };
 
 }  // namespace hugepool::internal

@@ -27,11 +27,12 @@ PoolStats DistinctStats() {
   const auto set = [&next](auto&... numbers) { ((numbers = next++), ...); };
   const auto set_backed = [&set](auto&... arrays) { (set(arrays[0], arrays[1], arrays[2]), ...); };
   const auto set_node = [&](NodeStats& stats, int id) {
-    auto& [node_id, committed_bytes, used_bytes, empty_bytes, degraded_bytes, unverified_bytes, departure_count,
-           departed_bytes, refused_count, misplaced_count] = stats;
+    auto& [node_id, committed_bytes, used_bytes, empty_bytes, draining_bytes, degraded_bytes, unverified_bytes,
+           departure_count, departed_bytes, refused_count, misplaced_count] = stats;
     node_id = id;
     set_backed(committed_bytes, refused_count);
-    set(used_bytes, empty_bytes, degraded_bytes, unverified_bytes, departure_count, departed_bytes, misplaced_count);
+    set(used_bytes, empty_bytes, draining_bytes, degraded_bytes, unverified_bytes, departure_count, departed_bytes,
+        misplaced_count);
   };
   const auto set_class = [&](ClassStats& stats, int id) {
     auto& [node_id, object_bytes, slab_count, slab_bytes, used_count, cached_count, slab_bytes_by_backing] = stats;
@@ -62,7 +63,7 @@ PoolStats DistinctStats() {
 }
 
 // The numbers of DistinctStats() are 1,000,001 and so many following ones.
-constexpr size_t kDistinctCount = 14 + 2 * (7 + 2 * 3) + 3 * (5 + 3);
+constexpr size_t kDistinctCount = 14 + 2 * (8 + 2 * 3) + 3 * (5 + 3);
 
 // JSON ---------------------------------------------------------------------------------------------------------------
 
@@ -79,6 +80,7 @@ json ExpectedJson(const PoolStats& stats) {
                      {"committed_bytes", BackedJson(node.committed_bytes)},
                      {"used_bytes", node.used_bytes},
                      {"empty_bytes", node.empty_bytes},
+                     {"draining_bytes", node.draining_bytes},
                      {"degraded_bytes", node.degraded_bytes},
                      {"unverified_bytes", node.unverified_bytes},
                      {"departure_count", node.departure_count},
@@ -419,6 +421,7 @@ TEST(PoolStatsPrometheus, NamesUnitsTypesAndLabels) {
     Labels labels{{"pool", "the name"}, {"node", std::to_string(node.node_id)}};
     expect("hugepool_used_bytes", "gauge", labels, node.used_bytes);
     expect("hugepool_empty_bytes", "gauge", labels, node.empty_bytes);
+    expect("hugepool_draining_bytes", "gauge", labels, node.draining_bytes);
     expect("hugepool_degraded_bytes", "gauge", labels, node.degraded_bytes);
     expect("hugepool_unverified_bytes", "gauge", labels, node.unverified_bytes);
     expect("hugepool_departures_total", "counter", labels, node.departure_count);

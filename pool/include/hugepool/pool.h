@@ -114,7 +114,10 @@ class HUGEPOOL_EXPORT Pool {
   bool Owns(const void* block) const noexcept;
 
   // Drains the caches and gives empty pages back to the system until at most target_bytes are committed, or nothing
-  // more is empty. Returns committed bytes afterwards. Other threads go on meanwhile. Cost: one system call a page.
+  // more is empty. Then marks the emptiest of the other pages, as many as the target asks for and their blocks find room
+  // elsewhere: nothing is allocated there while other slabs have room, and they are given back when their last block
+  // is freed (NodeStats::draining_bytes until then). Returns committed bytes afterwards. Other threads go on meanwhile.
+  // Cost: one system call a page, and O(n log n) for n slabs.
   size_t Trim(size_t target_bytes) noexcept;
 
   // Another capacity_bytes from now on, rounded up to page_bytes; at most Create's, rounded up to a power of two. Lower than what is committed: caches are drained and empty pages given back at once, others as soon as

@@ -23,12 +23,13 @@ struct NodeStats {
   std::array<uint64_t, kBackingCount> committed_bytes{};  // by Backing: pages populated on this node
   uint64_t used_bytes = 0;                                // inside pages that hold at least one run
   uint64_t empty_bytes = 0;                               // populated pages without a run, kept ahead
-  uint64_t degraded_bytes = 0;                            // on a lower rung than the options ask for first
-  uint64_t unverified_bytes = 0;                          // the kernel would not say on which node these lie
-  uint64_t departure_count = 0;                           // allocations that wanted this node and got another
-  uint64_t departed_bytes = 0;                            // the same, in bytes (cumulative)
-  std::array<uint64_t, kBackingCount> refused_count{};    // by Backing: populations that this node could not serve
-  uint64_t misplaced_count = 0;                           // pages that the kernel put elsewhere; given back at once
+  uint64_t draining_bytes = 0;                          // of used_bytes: given back as soon as it is free (Pool::Trim)
+  uint64_t degraded_bytes = 0;                          // on a lower rung than the options ask for first
+  uint64_t unverified_bytes = 0;                        // the kernel would not say on which node these lie
+  uint64_t departure_count = 0;                         // allocations that wanted this node and got another
+  uint64_t departed_bytes = 0;                          // the same, in bytes (cumulative)
+  std::array<uint64_t, kBackingCount> refused_count{};  // by Backing: populations that this node could not serve
+  uint64_t misplaced_count = 0;                         // pages that the kernel put elsewhere; given back at once
 };
 
 // The slabs of one size class on one node.

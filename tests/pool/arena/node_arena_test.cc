@@ -170,6 +170,35 @@ TEST_F(NodeArenaTest, LowerRungsDrainAsTheyEmpty) {
   EXPECT_EQ(arenas_->Stats(0).degraded_bytes, 0u);
 }
 
+TEST_F(NodeArenaTest, AFreePageThatDrainsIsGivenBack) {
+  NodeArena& arena = Make(Options(32 * kMiB));
+  void* const first = arena.AllocateSlab(8, 9);
+  void* const second = arena.AllocateSlab(8, 9);
+  EXPECT_FALSE(arena.StartDraining(first, 8)) << "another slab lies there too";
+  ASSERT_TRUE(arena.StartDraining(first, 16));
+  EXPECT_EQ(arenas_->Stats(0).draining_bytes, 2 * kMiB);
+  void* const third = arena.AllocateSlab(8, 9);
+  EXPECT_NE(arenas_->set->map().SlotOf(third) / kSlotsPerHugePage,
+            arenas_->set->map().SlotOf(first) / kSlotsPerHugePage);
+  const uint64_t committed_bytes = Committed();
+  arena.Free(first, 8);
+  EXPECT_EQ(Committed(), committed_bytes);
+  arena.Free(second, 8);
+  EXPECT_EQ(Committed(), committed_bytes - 2 * kMiB);
+  EXPECT_EQ(arenas_->Stats(0).draining_bytes, 0u);
+  EXPECT_EQ(arenas_->Complaint(), "");
+}
+
+TEST_F(NodeArenaTest, NothingIsRefusedBecauseAPageDrains) {
+  NodeArena& arena = Make(Options(4 * kMiB));
+  void* const slab = arena.AllocateSlab(8, 9);
+  ASSERT_NE(arena.AllocateRun(32), nullptr);
+  ASSERT_TRUE(arena.StartDraining(slab, 8));
+  EXPECT_NE(arena.AllocateSlab(16, 9), nullptr) << "there is no other page";
+  EXPECT_EQ(arenas_->Stats(0).draining_bytes, 0u);
+  EXPECT_EQ(arenas_->Complaint(), "");
+}
+
 TEST_F(NodeArenaTest, WhatCannotBeGivenBackIsUsedAgain) {
   NodeArena& arena = Make(Options(16 * kMiB));
   void* const run = arena.AllocateRun(32);

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <vector>
 
 #include "pool/soak.h"
@@ -45,10 +46,12 @@ class PageTableWalk {
         random_(seed) {}
 
   void Step() {
-    switch (Below(8)) {
+    switch (Below(10)) {
       case 0: return Populate();
       case 1: return TakeEmpty();
       case 2: return TakeSpan();
+      case 8: return StartDraining();
+      case 9: return StopDraining();
       case 3:
       case 4:
       case 5: return FreeOne();
@@ -73,6 +76,9 @@ class PageTableWalk {
       ASSERT_EQ(table.populated_count(static_cast<Backing>(i)), populated[i]);
       ASSERT_EQ(table.empty_count(static_cast<Backing>(i)), empty[i]);
     }
+    size_t draining_page_count = 0;
+    for (const size_t first : draining_) draining_page_count += UnitOf(first).last - first;
+    ASSERT_EQ(table.draining_count(), draining_page_count);
   }
 
  private:
@@ -127,6 +133,24 @@ class PageTableWalk {
     for (size_t i = unit.first; i < unit.last; ++i) populated_[i] = true;
   }
 
+  bool Drains(size_t page) const { return draining_.contains(UnitOf(page).first); }
+
+  void StartDraining() {
+    const Unit unit = UnitOf(Below(taken_.size()));
+    size_t taken_count = 0;
+    for (size_t i = unit.first; i < unit.last; ++i) taken_count += static_cast<size_t>(std::popcount(taken_[i]));
+    const PageIndex first = ToPageIndex(unit.first);
+    EXPECT_FALSE(table.StartDraining(first, taken_count + 1)) << "something else lies there";
+    const bool may = taken_count != 0 && !Drains(unit.first);
+    EXPECT_EQ(table.StartDraining(first, taken_count), may);
+    if (may) draining_.insert(unit.first);
+  }
+  void StopDraining() {
+    const Unit unit = UnitOf(Below(taken_.size()));
+    table.StopDraining(ToPageIndex(unit.first));
+    draining_.erase(unit.first);
+  }
+
   void TakeRun() {
     const size_t slot_count = 1 + Below(32);
     // The fullest page of the uppermost rung that has room.
@@ -134,7 +158,7 @@ class PageTableWalk {
     int wanted_free = 64;
     bool all_in_empty_units = true;  // the empty pages of that rung
     for (size_t i = 0; i < taken_.size(); ++i) {
-      if (!populated_[i] || !HasRoom(taken_[i], slot_count)) continue;
+      if (!populated_[i] || Drains(i) || !HasRoom(taken_[i], slot_count)) continue;
       const size_t rung = static_cast<size_t>(table.page(ToPageIndex(i)).backing);
       const int free_count = std::popcount(~taken_[i]);
       if (rung < wanted_rung || (rung == wanted_rung && free_count < wanted_free)) {
@@ -172,6 +196,9 @@ class PageTableWalk {
       const uint32_t mask = MaskOf(here, run.slot % 32);
       taken_[page] &= ~mask;
       EXPECT_EQ(table.FreeSlots(ToPageIndex(page), mask), taken_[page] == 0);
+      const bool ends = Drains(page) && IsEmpty(UnitOf(page));
+      EXPECT_EQ(table.EndDrain(ToPageIndex(UnitOf(page).first)), ends);
+      if (ends) draining_.erase(UnitOf(page).first);
       run.slot += here;
       run.slot_count -= here;
     }
@@ -197,6 +224,9 @@ class PageTableWalk {
   }
 
   bool SpanFits(size_t first, size_t full, size_t tail) const {
+    for (size_t i = first; i < first + full + (tail != 0 ? 1 : 0); ++i) {
+      if (Drains(i)) return false;
+    }
     for (size_t i = first; i < first + full; ++i) {
       if (taken_[i] != 0) return false;
     }
@@ -283,6 +313,7 @@ class PageTableWalk {
  private:
   std::vector<uint32_t> taken_;
   std::vector<bool> populated_;
+  std::set<size_t> draining_;  // units by their first page
   const size_t hugetlb_page_count_;
   const size_t unit_page_count_;
   std::mt19937_64 random_;

@@ -74,13 +74,8 @@ TEST(SizeClasses, SlabsWasteLittleAtTheirTail) {
   }
 }
 
-TEST(SizeClasses, ALongSlabIsAWholePageOrAllThatItsBitsReach) {
+TEST(SizeClasses, AShortSlabIsNoLongerThanAnother) {
   for (const SizeClassInfos& infos : kSizeClasses) {
-    const SizeClassInfo& info = infos[static_cast<size_t>(SlabKind::kLong)];
-    EXPECT_TRUE(info.slot_count() == kSlotsPerHugePage ||
-                2 * info.slot_count() * kSlotBytes / info.object_bytes > kMaxObjectsPerSlab)
-        << info.object_bytes;
-    EXPECT_GE(info.slot_count(), infos[static_cast<size_t>(SlabKind::kNormal)].slot_count());
     EXPECT_LE(infos[static_cast<size_t>(SlabKind::kShort)].slot_count(),
               infos[static_cast<size_t>(SlabKind::kNormal)].slot_count());
   }
@@ -88,7 +83,7 @@ TEST(SizeClasses, ALongSlabIsAWholePageOrAllThatItsBitsReach) {
 
 TEST(SizeClasses, TheReciprocalDividesExactly) {
   for (const SizeClassInfos& infos : kSizeClasses) {
-    const SizeClassInfo& info = infos[static_cast<size_t>(SlabKind::kLong)];
+    const SizeClassInfo& info = infos[static_cast<size_t>(SlabKind::kNormal)];
     for (size_t object = 0; object < info.object_count; ++object) {
       const size_t first = object * info.object_bytes;
       ASSERT_EQ(info.IndexOf(first), object) << info.object_bytes;
@@ -119,7 +114,7 @@ TEST(SizeClasses, TagsTellClassesAndRunsApart) {
   for (size_t i = 0; i < kClassCount; ++i) {
     const SlotTag tag = TagOf(ToSizeClass(i));
     EXPECT_NE(tag, kFree);
-    EXPECT_LT(tag, kFirstRunTag);
+    EXPECT_LT(tag, kDraining);
     EXPECT_EQ(ToSize(ClassOfTag(tag)), i);
   }
 }

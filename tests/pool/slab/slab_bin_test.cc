@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <random>
 #include <thread>
@@ -139,16 +140,93 @@ TEST(SlabBin, ALargeBinKeepsAFewMoreButNoMoreThanAPage) {
   EXPECT_EQ(bin.slab_count(), 1u);
 }
 
-TEST(SlabBin, ABinThatHoldsMuchTakesWholePages) {
-  Slabs slabs(96 * kMiB);
-  SlabBin& bin = slabs.Bin(4096);
-  std::vector<void*> objects(80 * kMiB / 4096);
-  for (size_t got = 0; got < objects.size();) got += bin.Allocate(objects.data() + got, objects.size() - got);
-  EXPECT_LT(bin.slab_count(), 4 + 64 * 16 + 16u);
-  EXPECT_GE(bin.slab_bytes(), 80 * kMiB);
-  EXPECT_EQ(slabs.Complaint(), "");
-  bin.Free(objects.data(), objects.size());
-  EXPECT_EQ(slabs.Complaint(), "");
+// Four pages of one class, of which the first is nearly free, the second half free, and the others hold a few free ones.
+class Draining : public ::testing::Test {
+ protected:
+  static constexpr size_t kBytes = 4096;
+  static constexpr size_t kPerPage = kHugePageBytes / kBytes;
+
+  Draining() : objects_(4 * kPerPage) {
+    for (size_t got = 0; got < objects_.size();) got += bin_.Allocate(objects_.data() + got, objects_.size() - got);
+    std::sort(objects_.begin(), objects_.end());
+    for (size_t i = 0; i < objects_.size(); ++i) {
+      const size_t page = i / kPerPage;
+      const bool frees = page == 0 ? i % 16 != 0 : page == 1 ? i % 2 == 0 : i % 8 == 0;
+      if (frees) Free(objects_[i]);
+    }
+    EXPECT_EQ(slabs_.Complaint(), "");
+  }
+  void Free(void*& object) {
+    bin_.Free(&object, 1);
+    object = nullptr;
+  }
+  // Every class keeps this many free objects for the caches.
+  void StartDraining(size_t wanted_bytes, uint64_t kept_free_count = 0) {
+    std::array<uint64_t, kMaxClassCount> kept_free_counts{};
+    kept_free_counts.fill(kept_free_count);
+    slabs_.set->StartDraining(wanted_bytes, kept_free_counts);
+    EXPECT_EQ(slabs_.Complaint(), "");
+  }
+  uint64_t DrainingBytes() { return slabs_.arenas.Stats(0).draining_bytes; }
+  size_t PageOf(const void* object) const {
+    return static_cast<size_t>(static_cast<const char*>(object) - slabs_.arenas.set->WindowAddress(0)) / kHugePageBytes;
+  }
+
+  Slabs slabs_{32 * kMiB};
+  SlabBin& bin_ = slabs_.Bin(kBytes);
+  std::vector<void*> objects_;
+};
+
+TEST_F(Draining, TheEmptiestPageIsGivenBackAsItsObjectsAreFreed) {
+  StartDraining(kHugePageBytes);
+  EXPECT_EQ(DrainingBytes(), kHugePageBytes);
+  EXPECT_TRUE(slabs_.set->Drains(ClassFor(kBytes)));
+  const uint64_t committed_bytes = slabs_.arenas.set->budget().committed_bytes();
+  for (size_t i = 0; i < kPerPage; ++i) {
+    if (objects_[i] == nullptr) continue;
+    EXPECT_EQ(slabs_.arenas.set->map().Tag(slabs_.arenas.set->map().SlotOf(objects_[i])), kDraining);
+    EXPECT_EQ(slabs_.set->ClassOf(objects_[i]), ClassFor(kBytes));
+    slabs_.set->FreeDraining(objects_[i]);
+    objects_[i] = nullptr;
+  }
+  EXPECT_EQ(DrainingBytes(), 0u);
+  EXPECT_FALSE(slabs_.set->Drains(ClassFor(kBytes)));
+  EXPECT_EQ(slabs_.arenas.set->budget().committed_bytes(), committed_bytes - kHugePageBytes);
+  EXPECT_EQ(slabs_.Complaint(), "");
+}
+
+TEST_F(Draining, NothingIsAllocatedThereWhileOtherSlabsHaveRoom) {
+  StartDraining(kHugePageBytes);
+  const size_t room = kPerPage / 2 + 2 * kPerPage / 8;
+  for (size_t i = 0; i < room; ++i)
+    EXPECT_NE(PageOf(slabs_.Allocate(kBytes)), PageOf(slabs_.arenas.set->WindowAddress(0)));
+  // Now the page is taken back rather than another one populated.
+  const uint64_t committed_bytes = slabs_.arenas.set->budget().committed_bytes();
+  EXPECT_EQ(PageOf(slabs_.Allocate(kBytes)), 0u);
+  EXPECT_EQ(slabs_.arenas.set->budget().committed_bytes(), committed_bytes);
+  EXPECT_EQ(DrainingBytes(), 0u);
+  EXPECT_EQ(slabs_.Complaint(), "");
+}
+
+TEST_F(Draining, OnlyWhatFindsRoomElsewhereAndIsNotKeptForTheCachesDrains) {
+  StartDraining(SIZE_MAX, objects_.size());
+  EXPECT_EQ(DrainingBytes(), 0u);
+  StartDraining(SIZE_MAX, kPerPage / 16);
+  // The first page's 32 objects fit into the others; the second one's 256 would not.
+  EXPECT_EQ(DrainingBytes(), kHugePageBytes);
+}
+
+TEST_F(Draining, APageThatHoldsARunDoesNotDrain) {
+  // Frees the page's slabs but one, and puts a run in their place.
+  for (size_t i = kPerPage / 2; i < kPerPage; ++i) {
+    if (objects_[i] != nullptr) Free(objects_[i]);
+  }
+  bin_.ReleaseEmpty();
+  void* const run = slabs_.arenas.set->AllocateRun(0, 4);
+  ASSERT_EQ(PageOf(run), 0u);
+  StartDraining(kHugePageBytes);
+  EXPECT_FALSE(slabs_.arenas.set->Tag(0, 0) == kDraining);
+  EXPECT_EQ(slabs_.Complaint(), "");
 }
 
 TEST(SlabBin, PartlyUsedSlabsAreFilledBeforeEmptyOnes) {

@@ -1,0 +1,263 @@
+// What a pool takes for what lives in it: after much was replaced, and after most was freed.
+//
+// Units      payload is what lives, as asked for; footprint is committed_bytes + metadata_bytes
+#include <gtest/gtest.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "hugepool/pool.h"
+#include "hugepool/slab_cache.h"
+#include "pool/pool_core.h"
+#include "pool/soak.h"
+
+namespace hugepool::testing {
+namespace {
+
+constexpr size_t kMiB = size_t{1} << 20;
+// Sanitizers keep books of every access: a tenth of the work shows the same there, but for what is fixed in size.
+constexpr size_t kLiveBytes = (kSanitized ? 128 : 1024) * kMiB;
+constexpr size_t kCacheBytesPerCpu = kSanitized ? 256 << 10 : 2 << 20;
+
+std::shared_ptr<Pool> CreatePool() {
+  PoolOptions options;
+  options.capacity_bytes = 4 * kLiveBytes;
+  options.huge_pages = HugePages::kTransparent;
+  options.cache_bytes_per_cpu = kCacheBytesPerCpu;
+  Error error;
+  std::shared_ptr<Pool> pool = Pool::Create(options, &error);
+  EXPECT_NE(pool, nullptr) << error.ToString();
+  return pool;
+}
+
+struct Block {
+  void* address = nullptr;
+  uint32_t bytes = 0;
+};
+
+// A set of live blocks of one payload, in the order of their age.
+class Blocks {
+ public:
+  // By SlabCache where the size is one; else, and by default, by Pool.
+  Blocks(std::shared_ptr<Pool> pool, std::function<size_t(std::mt19937_64&)> next_bytes, uint64_t seed,
+         std::optional<SlabCache> cache = std::nullopt)
+      : pool_(std::move(pool)), next_bytes_(std::move(next_bytes)), random_(seed), cache_(std::move(cache)) {}
+  ~Blocks() { FreeRandom(0); }
+  Blocks(const Blocks&) = delete;
+  Blocks& operator=(const Blocks&) = delete;
+
+  void Fill(size_t bytes) {
+    while (payload_bytes_ < bytes) Add();
+  }
+  // Every block with the same chance, until so many bytes are left; the order of the others stays.
+  void FreeRandom(size_t left_bytes) {
+    std::vector<size_t> order(blocks_.size());
+    for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::shuffle(order.begin(), order.end(), random_);
+    for (size_t i = 0; i < order.size() && payload_bytes_ > left_bytes; ++i) Free(blocks_[order[i]]);
+    std::erase_if(blocks_, [](const Block& block) { return block.address == nullptr; });
+  }
+  // Until so many bytes were allocated anew: the oldest goes for each, or any.
+  void ReplaceOldest(size_t bytes) {
+    const size_t payload_bytes = payload_bytes_;
+    for (const uint64_t end = allocated_bytes_ + bytes; allocated_bytes_ < end;) {
+      while (payload_bytes_ >= payload_bytes) {
+        Free(blocks_.front());
+        blocks_.pop_front();
+      }
+      Add();
+    }
+  }
+  void ReplaceRandom(size_t bytes) {
+    const size_t payload_bytes = payload_bytes_;
+    for (const uint64_t end = allocated_bytes_ + bytes; allocated_bytes_ < end;) {
+      while (payload_bytes_ >= payload_bytes) {
+        std::swap(blocks_[random_() % blocks_.size()], blocks_.back());
+        Free(blocks_.back());
+        blocks_.pop_back();
+      }
+      Add();
+    }
+  }
+
+  size_t payload_bytes() const { return payload_bytes_; }
+
+ private:
+  void Add() {
+    const size_t bytes = next_bytes_(random_);
+    void* const address = cache_ ? cache_->Allocate() : pool_->Allocate(bytes);
+    ASSERT_NE(address, nullptr);
+    blocks_.push_back({address, static_cast<uint32_t>(bytes)});
+    payload_bytes_ += bytes;
+    allocated_bytes_ += bytes;
+  }
+  void Free(Block& block) {
+    if (cache_) {
+      cache_->Deallocate(block.address);
+    } else {
+      pool_->Deallocate(block.address);
+    }
+    payload_bytes_ -= block.bytes;
+    block.address = nullptr;
+  }
+
+  const std::shared_ptr<Pool> pool_;
+  const std::function<size_t(std::mt19937_64&)> next_bytes_;
+  std::mt19937_64 random_;
+  std::optional<SlabCache> cache_;
+  std::deque<Block> blocks_;
+  size_t payload_bytes_ = 0;
+  uint64_t allocated_bytes_ = 0;
+};
+
+double CommittedShare(const Pool& pool, const Blocks& blocks) {
+  return static_cast<double>(pool.Stats().committed_bytes) / static_cast<double>(blocks.payload_bytes());
+}
+double FootprintShare(const Pool& pool, const Blocks& blocks) {
+  return static_cast<double>(pool.Stats().FootprintBytes()) / static_cast<double>(blocks.payload_bytes());
+}
+void ExpectSound(const Pool& pool) {
+  std::string why;
+  EXPECT_TRUE(pool.CheckInvariants(&why)) << why;
+}
+
+class OneSize : public ::testing::TestWithParam<size_t> {};
+TEST_P(OneSize, AHundredthMoreThanThePayloadAfterFiftyTurnovers) {
+  const size_t bytes = GetParam();
+  const auto pool = CreatePool();
+  ASSERT_EQ(pool->AddSizeClass(bytes, nullptr), bytes);
+  Blocks blocks(
+      pool, [bytes](std::mt19937_64&) { return bytes; }, Seed());
+  blocks.Fill(kLiveBytes);
+  blocks.ReplaceRandom(50 * kLiveBytes);
+  const double share = FootprintShare(*pool, blocks);
+  WriteFigures("footprint_of_one_size_" + std::to_string(bytes), {{"footprint_to_payload", share}});
+  EXPECT_LE(share, 1.01);
+  ExpectSound(*pool);
+}
+INSTANTIATE_TEST_SUITE_P(Sizes, OneSize, ::testing::Values(4096, 4160, 8256, 16448, 32768),
+                         ::testing::PrintToStringParamName());
+
+class SpreadSizes : public ::testing::TestWithParam<std::pair<size_t, size_t>> {};
+TEST_P(SpreadSizes, AFewHundredthsMoreThanThePayloadAfterFiftyTurnovers) {
+  const auto [least, most] = GetParam();
+  const auto pool = CreatePool();
+  Blocks blocks(pool, std::uniform_int_distribution<size_t>(least, most), Seed());
+  blocks.Fill(kLiveBytes);
+  blocks.ReplaceRandom(50 * kLiveBytes);
+  const double share = FootprintShare(*pool, blocks);
+  WriteFigures("footprint_of_sizes_" + std::to_string(least) + "_to_" + std::to_string(most),
+               {{"footprint_to_payload", share}});
+  EXPECT_LE(share, 1.08);
+  ExpectSound(*pool);
+}
+INSTANTIATE_TEST_SUITE_P(Sizes, SpreadSizes, ::testing::Values(std::pair<size_t, size_t>(3789, 8499)));
+
+// How the live blocks are freed and replaced after the shrink.
+enum class Face { kPool, kSlabCache };
+class Shrink : public ::testing::TestWithParam<Face> {
+ protected:
+  static constexpr size_t kBytes = 4160;
+  Shrink() : pool_(CreatePool()) {
+    EXPECT_EQ(pool_->AddSizeClass(kBytes, nullptr), kBytes);
+    std::optional<SlabCache> cache;
+    if (GetParam() == Face::kSlabCache) cache = SlabCache::Create(pool_, kBytes, nullptr);
+    blocks_.emplace(
+        pool_, [](std::mt19937_64&) { return kBytes; }, Seed(), cache);
+    blocks_->Fill(kLiveBytes);
+    blocks_->ReplaceRandom(kLiveBytes);
+    blocks_->FreeRandom(kLiveBytes / 2);
+    pool_->Trim(0);
+  }
+
+  std::shared_ptr<Pool> pool_;
+  std::optional<Blocks> blocks_;
+};
+TEST_P(Shrink, MemoryComesBackAsTheOldestAreReplaced) {
+  const double before = CommittedShare(*pool_, *blocks_);
+  blocks_->ReplaceOldest(kLiveBytes / 2 / 5 * 6);
+  const double after = CommittedShare(*pool_, *blocks_);
+  WriteFigures("shrink_and_lru_churn", {{"committed_to_payload_before", before}, {"committed_to_payload", after}});
+  EXPECT_GE(before, 1.5) << "there was nothing to bring back";
+  EXPECT_LE(after, 1.06);
+  ExpectSound(*pool_);
+}
+TEST_P(Shrink, MemoryComesBackAsAnyAreReplaced) {
+  blocks_->ReplaceRandom(8 * (kLiveBytes / 2));
+  const double after = CommittedShare(*pool_, *blocks_);
+  WriteFigures("shrink_and_random_churn", {{"committed_to_payload", after}});
+  EXPECT_LE(after, 1.2);
+  ExpectSound(*pool_);
+}
+TEST_P(Shrink, AllOfItComesBackWhenEverythingIsFreed) {
+  blocks_->FreeRandom(0);
+  EXPECT_EQ(pool_->Trim(0), 0u);
+  EXPECT_EQ(pool_->Stats().committed_bytes, 0u);
+  ExpectSound(*pool_);
+}
+// What was to be given back is used again where the load returns, before anything else is populated.
+TEST_P(Shrink, GrowthTakesBackWhatDrains) {
+  const uint64_t before_bytes = pool_->Stats().committed_bytes;
+  EXPECT_GT(pool_->Stats().nodes[0].draining_bytes, before_bytes / 4);
+  blocks_->Fill(kLiveBytes / 10 * 9);
+  EXPECT_LE(pool_->Stats().committed_bytes, before_bytes + 4 * kMiB);
+  ExpectSound(*pool_);
+}
+INSTANTIATE_TEST_SUITE_P(Faces, Shrink, ::testing::Values(Face::kPool, Face::kSlabCache),
+                         [](const auto& test) { return test.param == Face::kPool ? "Pool" : "SlabCache"; });
+
+// A SlabCache does not look at tags. So while its class drains the fast path takes no free of it, and all the others.
+TEST(DrainingClass, IsClosedToTheFastPathWhileItDrainsAndOpenAfterwards) {
+  constexpr size_t kBytes = 4096;
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(sched_getcpu(), &one);
+  ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+  Error error;
+  PoolOptions options;
+  options.huge_pages = HugePages::kTransparent;
+  const auto topology = internal::Topology::Discover(&error);
+  ASSERT_TRUE(topology) << error.ToString();
+  internal::OsMemory os;
+  const auto core = internal::PoolCore::Create(options, os, *topology, &error);
+  ASSERT_NE(core, nullptr) << error.ToString();
+  if (core->Stats().cache_mode != "rseq") GTEST_SKIP() << "no fast path here: " << core->Stats().cache_mode;
+  const internal::SizeClass size_class = core->classes().For(kBytes);
+  core->NoteHandle(size_class);
+  std::vector<void*> blocks(64 * kMiB / kBytes);
+  ASSERT_EQ(core->AllocateClassBatch(size_class, blocks.data(), blocks.size()), blocks.size());
+  const auto takes_frees = [&] {
+    char* const of_this_cpu = reinterpret_cast<char*>(core->view().magazines) +
+                              (static_cast<size_t>(sched_getcpu()) << internal::kRegionShift);
+    const auto& magazine = reinterpret_cast<internal::Magazine*>(of_this_cpu)[internal::TagOf(size_class)];
+    return reinterpret_cast<uint64_t>(blocks.front()) - magazine.header.window_address < core->view().window_bytes;
+  };
+  // All but one in four; that one keeps each page.
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    if (i % 4 != 0) core->Deallocate(blocks[i]);
+  }
+  EXPECT_TRUE(takes_frees());
+  core->Trim(0);
+  EXPECT_FALSE(takes_frees());
+  // What drains is freed, and as much allocated anew; twice, since only one free in many looks whether that was all.
+  for (size_t k = 0; k < blocks.size() / 2; ++k) {
+    const size_t i = 4 * k % blocks.size();
+    core->Deallocate(blocks[i]);
+    blocks[i] = core->AllocateClass(size_class);
+    ASSERT_NE(blocks[i], nullptr);
+  }
+  EXPECT_TRUE(takes_frees());
+  for (size_t i = 0; i < blocks.size(); i += 4) core->Deallocate(blocks[i]);
+  EXPECT_EQ(core->Trim(0), 0u);
+}
+
+}  // namespace
+}  // namespace hugepool::testing
