@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstdlib>
 #include <new>
+#include <utility>
 
 #include "cache/percpu_counts.h"
 #include "os/report.h"
@@ -16,7 +17,7 @@ namespace hugepool::internal {
 namespace {
 
 constexpr size_t kMaxCacheBytesPerCpu = size_t{1} << 30;
-constexpr uint32_t kMaxWaitSeconds = 3600;
+constexpr uint32_t kMaxSeconds = 3600;
 constexpr size_t kMaxNameLength = 64;
 
 bool Refuse(Error* error, std::string message, std::string mend) {
@@ -65,11 +66,12 @@ bool Validate(const PoolOptions& options, const Topology& topology, Error* error
     return Refuse(error, "cache_bytes_per_cpu = " + std::to_string(options.cache_bytes_per_cpu) + " is out of range",
                   "Allowed: 0 (no caching) to 1G.");
   }
-  if (options.wait_for_huge_pages_seconds > kMaxWaitSeconds) {
-    return Refuse(
-        error,
-        "wait_for_huge_pages_seconds = " + std::to_string(options.wait_for_huge_pages_seconds) + " is out of range",
-        "Allowed: 0 to 3600.");
+  const std::pair<const char*, uint32_t> all_seconds[] = {
+      {"wait_for_huge_pages_seconds", options.wait_for_huge_pages_seconds}, {"decay_seconds", options.decay_seconds}};
+  for (const auto& [name, seconds] : all_seconds) {
+    if (seconds <= kMaxSeconds) continue;
+    return Refuse(error, std::string(name) + " = " + std::to_string(seconds) + " is out of range",
+                  "Allowed: 0 to 3600.");
   }
   if (options.name.size() > kMaxNameLength) {
     return Refuse(error, "name has " + std::to_string(options.name.size()) + " characters", "Allowed: at most 64.");

@@ -73,6 +73,12 @@ bool ParseSize(std::string_view name, std::string_view text, size_t* value, Erro
   return true;
 }
 
+bool ParseSeconds(std::string_view name, std::string_view text, uint32_t* seconds, Error* error) {
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), *seconds);
+  if (status == std::errc() && end == text.data() + text.size()) return true;
+  return Refuse(error, std::string(name) + " = '" + std::string(text) + "' is no whole number", "Allowed: 0 to 3600.");
+}
+
 bool ParseOption(std::string_view name, std::string_view value, PoolOptions* options, Error* error) {
   if (name == "capacity") return ParseSize(name, value, &options->capacity_bytes, error);
   if (name == "cache_bytes_per_cpu") return ParseSize(name, value, &options->cache_bytes_per_cpu, error);
@@ -112,22 +118,16 @@ bool ParseOption(std::string_view name, std::string_view value, PoolOptions* opt
     return ParseWord(name, value, kWords, &options->populate_at_start, error);
   }
   if (name == "wait_for_huge_pages_seconds") {
-    uint32_t seconds = 0;
-    const auto [end, status] = std::from_chars(value.data(), value.data() + value.size(), seconds);
-    if (status != std::errc() || end != value.data() + value.size()) {
-      return Refuse(error, "wait_for_huge_pages_seconds = '" + std::string(value) + "' is no whole number",
-                    "Allowed: 0 to 3600.");
-    }
-    options->wait_for_huge_pages_seconds = seconds;
-    return true;
+    return ParseSeconds(name, value, &options->wait_for_huge_pages_seconds, error);
   }
+  if (name == "decay_seconds") return ParseSeconds(name, value, &options->decay_seconds, error);
   if (name == "name") {
     options->name = std::string(value);
     return true;
   }
   return Refuse(error, "option '" + std::string(name) + "' is not known",
                 "Allowed: capacity, huge_pages, page, placement, populate_at_start, wait_for_huge_pages_seconds, "
-                "cpu_cache, cache_bytes_per_cpu, name.");
+                "decay_seconds, cpu_cache, cache_bytes_per_cpu, name.");
 }
 
 }  // namespace
@@ -158,6 +158,7 @@ std::string PoolOptions::ToString() const {
   text += "; placement=" + hugepool::ToString(placement);
   text += std::string("; populate_at_start=") + (populate_at_start == PopulateAtStart::kAll ? "all" : "none");
   text += "; wait_for_huge_pages_seconds=" + std::to_string(wait_for_huge_pages_seconds);
+  text += "; decay_seconds=" + std::to_string(decay_seconds);
   text += std::string("; cpu_cache=") + hugepool::ToString(cpu_cache);
   text += "; cache_bytes_per_cpu=" + FormatBytes(cache_bytes_per_cpu);
   text += "; name=" + name;

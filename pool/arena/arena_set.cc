@@ -93,7 +93,9 @@ bool ArenaSet::BuildArenas(const PoolOptions& options, const Topology& topology,
     if (!backings_.back()->Prepare(error)) return false;
     auto* pages = metadata.MapArray<HugePage>(backings_.back()->page_count(), node.node_id, error);
     if (pages == nullptr) return false;
-    arenas_.push_back(std::make_unique<NodeArena>(*backings_.back(), budget_, *map_, pages));
+    arenas_.push_back(
+        std::make_unique<NodeArena>(*backings_.back(), budget_, *map_, pages, os_,
+                                    options.populate_at_start == PopulateAtStart::kAll ? 0 : options.decay_seconds));
   }
   const auto window_of = [&nodes](NodeIndex node) {
     return static_cast<size_t>(std::find(nodes.begin(), nodes.end(), node) - nodes.begin());

@@ -1,5 +1,7 @@
 #include "arena/node_arena.h"
 
+#include <algorithm>
+
 namespace hugepool::internal {
 namespace {
 
@@ -31,17 +33,23 @@ class GrowthTurn {
   std::atomic<int>* const taken_;
 };
 
+// Idle units that one call gives back at most: a few hundred microseconds.
+constexpr size_t kIdleUnitsPerCall = 2;
+
 constexpr Backing Below(Backing rung) { return static_cast<Backing>(static_cast<uint8_t>(rung) + 1); }
 
 }  // namespace
 
-NodeArena::NodeArena(NodeBacking& backing, CommitBudget& budget, AddressMap& map, HugePage* pages)
+NodeArena::NodeArena(NodeBacking& backing, CommitBudget& budget, AddressMap& map, HugePage* pages, OsMemory& os,
+                     uint32_t decay_seconds)
     : backing_(backing),
       budget_(budget),
       map_(map),
       first_slot_(map.SlotOf(backing.AddressOf(ToPageIndex(0)))),
       pages_(pages, backing.page_count(), backing.hugetlb_page_count(),
-             backing.UnitBytes(Region::kHugetlb) / kHugePageBytes) {}
+             backing.UnitBytes(Region::kHugetlb) / kHugePageBytes),
+      os_(os),
+      decay_ns_(uint64_t{decay_seconds} * 1'000'000'000) {}
 
 void NodeArena::Mark(size_t slot_in_window, size_t slot_count, SlotTag tag) {
   const size_t slot = first_slot_ + slot_in_window;
@@ -67,10 +75,16 @@ void* NodeArena::TakeInside(size_t slot_count, SlotTag tag) {
 
 // The run, marked; *last_empty: no empty page of the top rung is left.
 std::optional<size_t> NodeArena::TakePopulated(size_t slot_count, SlotTag tag, bool* last_empty) {
-  MutexLock lock(mutex_);
-  const std::optional<size_t> slot = pages_.TakeSlots(slot_count);
-  if (slot) Mark(*slot, slot_count, tag);
-  *last_empty = pages_.empty_count(backing_.top_rung()) == 0;
+  std::optional<size_t> slot;
+  size_t idle_count = 0;
+  {
+    MutexLock lock(mutex_);
+    slot = pages_.TakeSlots(slot_count);
+    if (slot) Mark(*slot, slot_count, tag);
+    *last_empty = pages_.empty_count(backing_.top_rung()) == 0;
+    idle_count = NextIdleCount();
+  }
+  while (idle_count != 0 && GiveBackOne(Backing::kHugetlb)) --idle_count;
   return slot;
 }
 
@@ -262,7 +276,7 @@ void NodeArena::Free(void* run, size_t slot_count) {
   const size_t slot = map_.SlotOf(run);
   size_t slot_in_window = slot - first_slot_;
   bool degraded_empty = false;
-  size_t drained_count = 0;
+  size_t unneeded_count = 0;
   {
     MutexLock lock(mutex_);
     map_.MarkFree(slot, slot_count);
@@ -272,17 +286,36 @@ void NodeArena::Free(void* run, size_t slot_count) {
       const size_t here = slot_count < kSlotsPerHugePage - first ? slot_count : kSlotsPerHugePage - first;
       const bool empty = pages_.FreeSlots(page, MaskOf(here, first));
       degraded_empty |= empty && pages_.page(page).backing > backing_.top_rung();
-      drained_count += empty && pages_.EndDrain(pages_.UnitOf(page)) ? 1 : 0;
+      unneeded_count += empty && pages_.EndDrain(pages_.UnitOf(page)) ? 1 : 0;
       slot_in_window += here;
       slot_count -= here;
     }
+    unneeded_count += NextIdleCount();
   }
   while (degraded_empty && GiveBackOne(Below(backing_.top_rung()))) {
   }
-  while (drained_count != 0 && GiveBackOne(Backing::kHugetlb)) --drained_count;
+  while (unneeded_count != 0 && GiveBackOne(Backing::kHugetlb)) --unneeded_count;
   // The capacity was lowered: what becomes empty goes until it is kept.
   while (budget_.Exceeded() && GiveBackOne(Backing::kHugetlb)) {
   }
+}
+
+// How many units the caller should give back because they stood empty through a whole period; one page stays ahead.
+size_t NodeArena::NextIdleCount() {
+  if (decay_ns_ == 0) return 0;
+  size_t empty_count = 0;
+  for (size_t i = 0; i < kBackingCount; ++i) empty_count += pages_.empty_count(static_cast<Backing>(i));
+  least_empty_count_ = std::min(least_empty_count_, empty_count);
+  const uint64_t now_ns = os_.NowNs();
+  if (now_ns - period_start_ns_ >= decay_ns_) {
+    const size_t spare_count = least_empty_count_ - std::min<size_t>(least_empty_count_, 1);
+    idle_count_ = spare_count * kHugePageBytes / backing_.UnitBytes(backing_.RegionAt(ToPageIndex(0)));
+    least_empty_count_ = empty_count;
+    period_start_ns_ = now_ns;
+  }
+  const size_t count = std::min(idle_count_, kIdleUnitsPerCall);
+  idle_count_ -= count;
+  return count;
 }
 
 bool NodeArena::GiveBackOne(Backing highest) {

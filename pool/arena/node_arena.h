@@ -30,15 +30,16 @@ namespace hugepool::internal {
 
 class NodeArena {
  public:
-  // pages: backing.page_count() zeroed entries that outlive the arena.
-  NodeArena(NodeBacking& backing, CommitBudget& budget, AddressMap& map, HugePage* pages);
+  // pages: backing.page_count() zeroed entries that outlive the arena. decay_seconds: 0 is never.
+  NodeArena(NodeBacking& backing, CommitBudget& budget, AddressMap& map, HugePage* pages, OsMemory& os,
+            uint32_t decay_seconds);
 
   // A run of 1 to 32 slots whose slots all carry `tag` (a slab's class); a power of two, aligned to itself.
   void* AllocateSlab(size_t slot_count, SlotTag tag) HUGEPOOL_EXCLUDES(mutex_);
   // A run of any length, tagged as head and body.
   void* AllocateRun(size_t slot_count) HUGEPOOL_EXCLUDES(mutex_);
   // Frees a slab or a run. Pages that become empty go back to the system at once where they lie on a lower rung or
-  // were draining.
+  // were draining. As many as stood empty for all of decay_seconds go too, some with each call of this and AllocateSlab.
   void Free(void* run, size_t slot_count) HUGEPOOL_EXCLUDES(mutex_);
 
   // Populates empty pages of so many bytes or a unit more, or as many as there are.
@@ -80,6 +81,7 @@ class NodeArena {
   void FinishSpan(const Span& span, bool keep);
   void Mark(size_t slot_in_window, size_t slot_count, SlotTag tag);
   bool GiveBackOne(Backing highest);
+  size_t NextIdleCount() HUGEPOOL_REQUIRES(mutex_);
 
   NodeBacking& backing_;
   CommitBudget& budget_;
@@ -88,6 +90,11 @@ class NodeArena {
   Mutex mutex_{LockRank::kNodeArena};
   PageTable pages_ HUGEPOOL_GUARDED_BY(mutex_);
   uint64_t unverified_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
+  OsMemory& os_;
+  const uint64_t decay_ns_;
+  uint64_t period_start_ns_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
+  size_t least_empty_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;  // pages, since the period began
+  size_t idle_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;         // units that were empty all of the period before
   std::atomic<bool> ahead_busy_{false};  // one thread at a time populates ahead; a hint, orders nothing
   std::atomic<int> growth_turn_{0};      // 1: a thread populates a giant page
 };

@@ -51,6 +51,7 @@ TEST(PoolBadInput, CreateNamesValueRangeAndMend) {
        "0, 1, 4"},
       {"too large a cache", [](PoolOptions& o) { o.cache_bytes_per_cpu = kGiB + 1; }, "1073741825",
        "0 (no caching) to 1G"},
+      {"too long a decay", [](PoolOptions& o) { o.decay_seconds = 3601; }, "3601", "0 to 3600"},
       {"too long a wait", [](PoolOptions& o) { o.wait_for_huge_pages_seconds = 3601; }, "3601", "0 to 3600"},
       {"too long a name", [](PoolOptions& o) { o.name.assign(65, 'x'); }, "65 characters", "at most 64"},
       {"a name that Parse cannot read", [](PoolOptions& o) { o.name = "a;b"; }, "'a;b'", "no ';'"},

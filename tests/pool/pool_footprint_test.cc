@@ -27,13 +27,17 @@ constexpr size_t kMiB = size_t{1} << 20;
 constexpr size_t kLiveBytes = (kSanitized ? 128 : 1024) * kMiB;
 constexpr size_t kCacheBytesPerCpu = kSanitized ? 256 << 10 : 2 << 20;
 
-std::shared_ptr<Pool> CreatePool() {
+PoolOptions Options() {
   PoolOptions options;
   options.capacity_bytes = 4 * kLiveBytes;
   options.huge_pages = HugePages::kTransparent;
   options.cache_bytes_per_cpu = kCacheBytesPerCpu;
+  return options;
+}
+
+std::shared_ptr<Pool> CreatePool() {
   Error error;
-  std::shared_ptr<Pool> pool = Pool::Create(options, &error);
+  std::shared_ptr<Pool> pool = Pool::Create(Options(), &error);
   EXPECT_NE(pool, nullptr) << error.ToString();
   return pool;
 }
@@ -160,6 +164,69 @@ TEST_P(SpreadSizes, AFewHundredthsMoreThanThePayloadAfterFiftyTurnovers) {
   ExpectSound(*pool);
 }
 INSTANTIATE_TEST_SUITE_P(Sizes, SpreadSizes, ::testing::Values(std::pair<size_t, size_t>(3789, 8499)));
+
+#ifdef HUGEPOOL_LONG_TEST
+// The real system, with a clock of the test's own: a turnover takes ten seconds, whatever it takes.
+class SteppedClock : public internal::OsMemory {
+ public:
+  uint64_t NowNs() const override { return now_ns_; }
+  void AdvanceNs(uint64_t ns) { now_ns_ += ns; }
+
+ private:
+  uint64_t now_ns_ = 100'000'000'000;
+};
+
+// The sizes that an engine asks for move over a range while everything is replaced fifty times. What the old sizes leave
+// behind is used by the new ones, or given back; a slab of a size that nobody asks for any more is held until its last
+// block dies (docs/design.md has figures, and those of others).
+enum class Order { kOldestFirst, kAny };
+class ShiftingSizes : public ::testing::TestWithParam<Order> {};
+TEST_P(ShiftingSizes, WhatTheOldOnesLeaveBehindServesTheNewOnesOrIsGivenBack) {
+  constexpr size_t kFirst = 3789;
+  constexpr size_t kLast = 7475;
+  constexpr size_t kSpread = 1024;
+  constexpr size_t kTurnovers = 50;
+  constexpr size_t kStepsPerTurnover = 4;
+  Error error;
+  const auto topology = internal::Topology::Discover(&error);
+  ASSERT_TRUE(topology) << error.ToString();
+  SteppedClock os;
+  const auto pool = internal::CreatePool(Options(), os, *topology, &error);
+  ASSERT_NE(pool, nullptr) << error.ToString();
+  size_t least = kFirst;
+  Blocks blocks(
+      pool,
+      [&least](std::mt19937_64& random) {
+        return std::uniform_int_distribution<size_t>(least, least + kSpread)(random);
+      },
+      Seed());
+  blocks.Fill(kLiveBytes);
+  double worst = 0;
+  double sum = 0;
+  constexpr size_t kStepCount = kTurnovers * kStepsPerTurnover;
+  for (size_t step = 1; step <= kStepCount; ++step) {
+    least = kFirst + (kLast - kFirst) * step / kStepCount;
+    if (GetParam() == Order::kOldestFirst) {
+      blocks.ReplaceOldest(kLiveBytes / kStepsPerTurnover);
+    } else {
+      blocks.ReplaceRandom(kLiveBytes / kStepsPerTurnover);
+    }
+    os.AdvanceNs(10'000'000'000 / kStepsPerTurnover);
+    const double share = FootprintShare(*pool, blocks);
+    worst = std::max(worst, share);
+    sum += share;
+  }
+  const bool oldest_first = GetParam() == Order::kOldestFirst;
+  WriteFigures(oldest_first ? "footprint_of_shifting_sizes_oldest_first" : "footprint_of_shifting_sizes",
+               {{"footprint_to_payload_at_worst", worst}, {"footprint_to_payload_mean", sum / kStepCount}});
+  EXPECT_LE(worst, 2.4);
+  EXPECT_LE(sum / kStepCount, oldest_first ? 1.6 : 2.0);
+  ExpectSound(*pool);
+}
+INSTANTIATE_TEST_SUITE_P(Orders, ShiftingSizes, ::testing::Values(Order::kOldestFirst, Order::kAny),
+                         [](const auto& test) { return test.param == Order::kAny ? "Any" : "OldestFirst"; });
+
+#endif
 
 // How the live blocks are freed and replaced after the shrink.
 enum class Face { kPool, kSlabCache };

@@ -17,7 +17,7 @@ TEST(PoolOptions, ReadsEveryOption) {
   Error error;
   const auto options = PoolOptions::Parse(
       " capacity = 8G; huge_pages=required ; page=1G;placement=node(3); populate_at_start=all; "
-      "wait_for_huge_pages_seconds=30; "
+      "wait_for_huge_pages_seconds=30; decay_seconds=40; "
       "cache_bytes_per_cpu=512K; name=blocks;",
       &error);
   ASSERT_TRUE(options) << error.ToString();
@@ -27,6 +27,7 @@ TEST(PoolOptions, ReadsEveryOption) {
   EXPECT_EQ(options->placement, Placement::Node(3));
   EXPECT_EQ(options->populate_at_start, PopulateAtStart::kAll);
   EXPECT_EQ(options->wait_for_huge_pages_seconds, 30u);
+  EXPECT_EQ(options->decay_seconds, 40u);
   EXPECT_EQ(options->cache_bytes_per_cpu, size_t{512} << 10);
   EXPECT_EQ(options->name, "blocks");
 }
@@ -50,6 +51,7 @@ TEST(PoolOptions, ParseMakesWhatToStringWrote) {
         options.placement = placement;
         options.populate_at_start = populate;
         options.wait_for_huge_pages_seconds = 7;
+        options.decay_seconds = 8;
         options.cache_bytes_per_cpu = 0;
         options.name = "a=b, c";
         Error error;
@@ -60,6 +62,8 @@ TEST(PoolOptions, ParseMakesWhatToStringWrote) {
         EXPECT_EQ(again->page_bytes, options.page_bytes);
         EXPECT_EQ(again->placement, placement);
         EXPECT_EQ(again->populate_at_start, populate);
+        EXPECT_EQ(again->wait_for_huge_pages_seconds, 7u);
+        EXPECT_EQ(again->decay_seconds, 8u);
         EXPECT_EQ(again->name, options.name);
       }
     }
@@ -94,6 +98,7 @@ TEST(PoolOptions, BadTextNamesTheValueAndWhatIsAllowed) {
       {"populate_at_start=some", "'some'", "none, all"},
       {"wait_for_huge_pages_seconds=soon", "'soon'", "0 to 3600"},
       {"wait_for_huge_pages_seconds=-1", "'-1'", "0 to 3600"},
+      {"decay_seconds=1m", "'1m'", "0 to 3600"},
       {"cache_bytes_per_cpu=2Q", "'2Q'", "whole number"},
   };
   for (const auto& [text, value, allowed] : table) {

@@ -37,6 +37,11 @@ struct PoolOptions {
   // 0 to 3,600; without effect for `transparent` and `off`.
   uint32_t wait_for_huge_pages_seconds = 0;
 
+  // Pages that stood empty for so long are given back to the system, a few at a time, by whoever next takes memory from
+  // their node or gives some back: no thread wakes up for it. What is in use again before costs no new population.
+  // 0 (never, but for Trim) to 3,600. Without effect with populate_at_start = all, which asks for the pages to be there.
+  uint32_t decay_seconds = 10;
+
   // How the per-CPU caches work; PoolStats::cache_mode says what came of it.
   CpuCacheMode cpu_cache = CpuCacheMode::kAuto;
 

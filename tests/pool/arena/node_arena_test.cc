@@ -199,6 +199,36 @@ TEST_F(NodeArenaTest, NothingIsRefusedBecauseAPageDrains) {
   EXPECT_EQ(arenas_->Complaint(), "");
 }
 
+TEST_F(NodeArenaTest, PagesThatStoodEmptyForAllOfTheDecayAreGivenBack) {
+  PoolOptions options = Options(64 * kMiB);
+  options.decay_seconds = 10;
+  NodeArena& arena = Make(options);
+  os_.AdvanceNs(20'000'000'000);
+  const auto work = [&](uint64_t ns) {
+    os_.AdvanceNs(ns);
+    arena.Free(arena.AllocateSlab(1, 9), 1);
+  };
+  void* const kept = arena.AllocateSlab(1, 9);
+  std::vector<void*> runs;
+  for (int i = 0; i < 12; ++i) runs.push_back(arena.AllocateSlab(32, 9));
+  for (void* const run : runs) arena.Free(run, 32);
+  work(10'000'000'000);
+  EXPECT_EQ(arenas_->Stats(0).empty_bytes, 26 * kMiB) << "they were in use ten seconds ago";
+  // Eight of them are used again within the time.
+  runs.resize(8);
+  work(9'000'000'000);
+  for (void*& run : runs) run = arena.AllocateSlab(32, 9);
+  for (void* const run : runs) arena.Free(run, 32);
+  EXPECT_EQ(arenas_->Stats(0).empty_bytes, 26 * kMiB) << "ten seconds are not over";
+  for (int i = 0; i < 8; ++i) work(i == 0 ? 2'000'000'000 : 1'000'000);
+  EXPECT_EQ(arenas_->Stats(0).empty_bytes, 18 * kMiB) << "five were not, and one of them is kept ahead";
+  work(10'000'000'000);
+  for (int i = 0; i < 8; ++i) work(1'000'000);
+  EXPECT_EQ(arenas_->Stats(0).empty_bytes, 2 * kMiB);
+  EXPECT_EQ(arenas_->Complaint(), "");
+  arena.Free(kept, 1);
+}
+
 TEST_F(NodeArenaTest, WhatCannotBeGivenBackIsUsedAgain) {
   NodeArena& arena = Make(Options(16 * kMiB));
   void* const run = arena.AllocateRun(32);
