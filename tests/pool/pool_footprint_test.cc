@@ -23,8 +23,11 @@ namespace hugepool::testing {
 namespace {
 
 constexpr size_t kMiB = size_t{1} << 20;
-// Sanitizers keep books of every access: a tenth of the work shows the same there, but for what is fixed in size.
+// Sanitizers keep books of every access: an eighth of the memory shows the same there, but for what is fixed in size and
+// so is more of it.
 constexpr size_t kLiveBytes = (kSanitized ? 128 : 1024) * kMiB;
+constexpr double kFixedShare = kSanitized ? 0.06 : 0;
+constexpr double kFixedShareOfManyClasses = kSanitized ? 0.2 : 0;
 constexpr size_t kCacheBytesPerCpu = kSanitized ? 256 << 10 : 2 << 20;
 
 PoolOptions Options() {
@@ -144,7 +147,7 @@ TEST_P(OneSize, AHundredthMoreThanThePayloadAfterFiftyTurnovers) {
   blocks.ReplaceRandom(50 * kLiveBytes);
   const double share = FootprintShare(*pool, blocks);
   WriteFigures("footprint_of_one_size_" + std::to_string(bytes), {{"footprint_to_payload", share}});
-  EXPECT_LE(share, 1.01);
+  EXPECT_LE(share, 1.01 + kFixedShare);
   ExpectSound(*pool);
 }
 INSTANTIATE_TEST_SUITE_P(Sizes, OneSize, ::testing::Values(4096, 4160, 8256, 16448, 32768),
@@ -160,7 +163,7 @@ TEST_P(SpreadSizes, AFewHundredthsMoreThanThePayloadAfterFiftyTurnovers) {
   const double share = FootprintShare(*pool, blocks);
   WriteFigures("footprint_of_sizes_" + std::to_string(least) + "_to_" + std::to_string(most),
                {{"footprint_to_payload", share}});
-  EXPECT_LE(share, 1.08);
+  EXPECT_LE(share, 1.08 + kFixedShareOfManyClasses);
   ExpectSound(*pool);
 }
 INSTANTIATE_TEST_SUITE_P(Sizes, SpreadSizes, ::testing::Values(std::pair<size_t, size_t>(3789, 8499)));
