@@ -33,6 +33,7 @@ std::optional<SlabCache> SlabCache::Create(std::shared_ptr<Pool> pool, size_t ob
   const internal::PercpuView& view = pool->core_->view();
   cache.magazine_of_cpu_0_ = view.magazines + internal::TagOf(size_class);
   cache.window_bytes_ = view.window_bytes;
+  cache.rseq_offset_ = view.rseq_offset;
   cache.pool_ = std::move(pool);
   cache.object_bytes_ = object_bytes;
   cache.footprint_bytes_ = cache.pool_->core_->classes().ObjectBytes(size_class);
@@ -40,8 +41,10 @@ std::optional<SlabCache> SlabCache::Create(std::shared_ptr<Pool> pool, size_t ob
   return cache;
 }
 
-void* SlabCache::AllocateSlow() noexcept { return pool_->core_->AllocateClass(internal::ToSizeClass(size_class_)); }
-void SlabCache::DeallocateSlow(void* object) noexcept { pool_->core_->Deallocate(object); }
+void* SlabCache::AllocateSlow(Pool* pool, unsigned size_class) noexcept {
+  return pool->core_->AllocateClass(internal::ToSizeClass(size_class));
+}
+void SlabCache::DeallocateSlow(Pool* pool, void* object) noexcept { pool->core_->Deallocate(object); }
 size_t SlabCache::AllocateBatch(void** objects, size_t count) noexcept {
   return pool_->core_->AllocateClassBatch(internal::ToSizeClass(size_class_), objects, count);
 }

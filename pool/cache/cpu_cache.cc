@@ -39,6 +39,9 @@ bool CpuCache::FillView(PercpuView* view, Error* error) const {
   ArenaSet& arenas = slabs_.arenas();
   view->window_bytes =
       placement_.CachesAnyWindow() ? arenas.window_count() * arenas.window_bytes() : arenas.window_bytes();
+#if HUGEPOOL_PERCPU_INLINE
+  view->rseq_offset = __rseq_offset;
+#endif
   view->magazines = mode() == CpuCacheMode::kRseq ? regions_->magazines_of_cpu_0() : CpuRegions::ClosedMagazines(error);
   return view->magazines != nullptr;
 }

@@ -23,68 +23,68 @@ inline size_t PercpuPopBatch(const Magazine* magazine_of_cpu_0, void** objects, 
   while (true) {
     uint64_t magazine, taken, left, step, object;
 #if defined(__x86_64__)
-    asm goto volatile(
-        HUGEPOOL_RSEQ_DESCRIPTOR
-        "leaq 3b(%%rip), %[left]\n"
-        "movq %[left], %%fs:8(%[rseq])\n"
-        "1:\n"
-        "movslq %%fs:4(%[rseq]), %[magazine]\n"
-        "shlq $20, %[magazine]\n"
-        "addq %[first], %[magazine]\n"
-        "xorl %k[taken], %k[taken]\n"
-        "movslq (%[magazine]), %[left]\n"
-        "testq %[left], %[left]\n"
-        "jle 2f\n"
-        "movq %[wanted], %[taken]\n"
-        "cmpq %[taken], %[left]\n"
-        "cmovlq %[left], %[taken]\n"
-        "movq %[taken], %[step]\n"
-        "5: movq 8(%[magazine], %[left], 8), %[object]\n"
-        "movq %[object], -8(%[objects], %[step], 8)\n"
-        "subq $1, %[left]\n"
-        "subq $1, %[step]\n"
-        "jnz 5b\n"
-        "movl %k[left], (%[magazine])\n"
-        "2:\n" HUGEPOOL_RSEQ_LANDING(aborted, magazine, left, step)
-        :
-        [magazine] "=&r"(magazine), [taken] "=&r"(taken), [left] "=&r"(left), [step] "=&r"(step), [object] "=&r"(object)
-        : [rseq] "r"(RseqOffset()), [first] "rm"(magazine_of_cpu_0), [objects] "r"(objects), [wanted] "rm"(wanted)
-        : "memory", "cc"
-        : aborted);
+    asm goto volatile(HUGEPOOL_RSEQ_DESCRIPTOR
+                      "leaq 3b(%%rip), %[left]\n"
+                      "movq %[left], %%fs:8(%[rseq])\n"
+                      "1:\n"
+                      "movslq %%fs:4(%[rseq]), %[magazine]\n"
+                      "shlq $20, %[magazine]\n"
+                      "addq %[first], %[magazine]\n"
+                      "xorl %k[taken], %k[taken]\n"
+                      "movslq (%[magazine]), %[left]\n"
+                      "testq %[left], %[left]\n"
+                      "jle 2f\n"
+                      "movq %[wanted], %[taken]\n"
+                      "cmpq %[taken], %[left]\n"
+                      "cmovlq %[left], %[taken]\n"
+                      "movq %[taken], %[step]\n"
+                      "5: movq 8(%[magazine], %[left], 8), %[object]\n"
+                      "movq %[object], -8(%[objects], %[step], 8)\n"
+                      "subq $1, %[left]\n"
+                      "subq $1, %[step]\n"
+                      "jnz 5b\n"
+                      "movl %k[left], (%[magazine])\n"
+                      "2:\n" HUGEPOOL_RSEQ_LANDING(aborted, magazine, left, step)
+                      : [magazine] "=&r"(magazine), [taken] "=&r"(taken), [left] "=&r"(left), [step] "=&r"(step),
+                        [object] "=&r"(object)
+                      : [rseq] "r"(int64_t{__rseq_offset}), [first] "rm"(magazine_of_cpu_0), [objects] "r"(objects),
+                        [wanted] "rm"(wanted)
+                      : "memory", "cc"
+                      : aborted);
 #else
-    asm goto volatile(
-        HUGEPOOL_RSEQ_DESCRIPTOR
-        "mrs %[object], tpidr_el0\n"
-        "add %[object], %[object], %[rseq]\n"
-        "adrp %[left], 3b\n"
-        "add %[left], %[left], :lo12:3b\n"
-        "str %[left], [%[object], #8]\n"
-        "1:\n"
-        "ldrsw %[magazine], [%[object], #4]\n"
-        "add %[magazine], %[first], %[magazine], lsl #20\n"
-        "mov %[taken], xzr\n"
-        "ldrsw %[left], [%[magazine]]\n"
-        "cmp %[left], #0\n"
-        "b.le 2f\n"
-        "cmp %[left], %[wanted]\n"
-        "csel %[taken], %[left], %[wanted], lo\n"
-        "sub %[left], %[left], %[taken]\n"
-        "mov %[step], xzr\n"
-        "5:\n"
-        "add %[object], %[left], %[step]\n"
-        "add %[object], %[magazine], %[object], lsl #3\n"
-        "ldr %[object], [%[object], #16]\n"
-        "str %[object], [%[objects], %[step], lsl #3]\n"
-        "add %[step], %[step], #1\n"
-        "cmp %[step], %[taken]\n"
-        "b.lo 5b\n"
-        "str %w[left], [%[magazine]]\n"
-        "2:\n" HUGEPOOL_RSEQ_LANDING(aborted, magazine, left, step)
-        :
-        [magazine] "=&r"(magazine), [taken] "=&r"(taken), [left] "=&r"(left), [step] "=&r"(step), [object] "=&r"(object)
-        : [rseq] "r"(RseqOffset()), [first] "r"(magazine_of_cpu_0), [objects] "r"(objects), [wanted] "r"(wanted)
-        : "memory", "cc"
-        : aborted);
+    asm goto volatile(HUGEPOOL_RSEQ_DESCRIPTOR
+                      "mrs %[object], tpidr_el0\n"
+                      "add %[object], %[object], %[rseq]\n"
+                      "adrp %[left], 3b\n"
+                      "add %[left], %[left], :lo12:3b\n"
+                      "str %[left], [%[object], #8]\n"
+                      "1:\n"
+                      "ldrsw %[magazine], [%[object], #4]\n"
+                      "add %[magazine], %[first], %[magazine], lsl #20\n"
+                      "mov %[taken], xzr\n"
+                      "ldrsw %[left], [%[magazine]]\n"
+                      "cmp %[left], #0\n"
+                      "b.le 2f\n"
+                      "cmp %[left], %[wanted]\n"
+                      "csel %[taken], %[left], %[wanted], lo\n"
+                      "sub %[left], %[left], %[taken]\n"
+                      "mov %[step], xzr\n"
+                      "5:\n"
+                      "add %[object], %[left], %[step]\n"
+                      "add %[object], %[magazine], %[object], lsl #3\n"
+                      "ldr %[object], [%[object], #16]\n"
+                      "str %[object], [%[objects], %[step], lsl #3]\n"
+                      "add %[step], %[step], #1\n"
+                      "cmp %[step], %[taken]\n"
+                      "b.lo 5b\n"
+                      "str %w[left], [%[magazine]]\n"
+                      "2:\n" HUGEPOOL_RSEQ_LANDING(aborted, magazine, left, step)
+                      : [magazine] "=&r"(magazine), [taken] "=&r"(taken), [left] "=&r"(left), [step] "=&r"(step),
+                        [object] "=&r"(object)
+                      : [rseq] "r"(int64_t{__rseq_offset}), [first] "r"(magazine_of_cpu_0), [objects] "r"(objects),
+                        [wanted] "r"(wanted)
+                      : "memory", "cc"
+                      : aborted);
 #endif
     asm volatile("");  // as in PercpuPop
     return taken;
@@ -128,8 +128,8 @@ inline size_t PercpuPushBatch(const Magazine* magazine_of_cpu_0, int cpu, void* 
         "6: addl %k[room], (%[magazine])\n"
         "2:\n" HUGEPOOL_RSEQ_LANDING(aborted, magazine, held, step)
         : [magazine] "=&r"(magazine), [room] "=&r"(room), [held] "=&r"(held), [step] "=&r"(step), [object] "=&r"(object)
-        : [rseq] "r"(RseqOffset()), [first] "rm"(magazine_of_cpu_0), [objects] "r"(objects), [count] "rm"(count),
-          [cpu] "rm"(cpu)
+        : [rseq] "r"(int64_t{__rseq_offset}), [first] "rm"(magazine_of_cpu_0), [objects] "r"(objects),
+          [count] "rm"(count), [cpu] "rm"(cpu)
         : "memory", "cc"
         : aborted);
 #else
@@ -165,7 +165,7 @@ inline size_t PercpuPushBatch(const Magazine* magazine_of_cpu_0, int cpu, void* 
                       "2:\n" HUGEPOOL_RSEQ_LANDING(aborted, magazine, held, step)
                       : [magazine] "=&r"(magazine), [room] "=&r"(room), [held] "=&r"(held), [step] "=&r"(step),
                         [object] "=&r"(object), [place] "=&r"(place)
-                      : [rseq] "r"(RseqOffset()), [first] "r"(magazine_of_cpu_0), [objects] "r"(objects),
+                      : [rseq] "r"(int64_t{__rseq_offset}), [first] "r"(magazine_of_cpu_0), [objects] "r"(objects),
                         [count] "r"(count), [cpu] "r"(cpu)
                       : "memory", "cc"
                       : aborted);

@@ -23,7 +23,7 @@ for compiler in g++ clang++; do
   compiler_count=$((compiler_count + 1))
   "$compiler" -std=c++20 -O2 -I"$include" -c "$scratch/user.cc" -o "$scratch/user.o"
   objdump --disassemble --no-show-raw-insn "$scratch/user.o" >"$scratch/code"
-  for limit in SlabCacheAllocate=16 SlabCacheDeallocate=16 PoolAllocate=30 PoolDeallocate=30 PoolDeallocateSized=40; do
+  for limit in SlabCacheAllocate=11 SlabCacheDeallocate=15 PoolAllocate=20 PoolDeallocate=29 PoolDeallocateSized=38; do
     name=${limit%=*}
     # The way of a hit goes straight down to the first return.
     awk -v start="<$name>:" '$2 == start {on = 1; next} on && $2 == "ret" {exit} on && NF' "$scratch/code" >"$scratch/hit"
