@@ -48,12 +48,15 @@ std::optional<PlacementReport> Pool::VerifyPlacement(Error* error) const {
 
 namespace internal {
 
-// The one place that may build a Pool from parts; a struct so that Pool needs a single friend for it.
+// The one place that builds a Pool from parts and knows them; a struct so that Pool needs a single friend for it.
 struct PoolBuilder {
   static std::shared_ptr<Pool> Build(std::unique_ptr<PoolCore> core) {
     return std::shared_ptr<Pool>(new Pool(std::move(core)));
   }
+  static PoolCore& CoreOf(const Pool& pool) { return *pool.core_; }
 };
+
+PoolCore& CoreOf(const Pool& pool) { return PoolBuilder::CoreOf(pool); }
 
 std::shared_ptr<Pool> CreatePool(const PoolOptions& options, OsMemory& os, const Topology& topology, Error* error) {
   Error ignored;

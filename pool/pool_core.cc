@@ -331,6 +331,16 @@ size_t PoolCore::Trim(size_t target_bytes) {
   return arenas_->budget().committed_bytes();
 }
 
+void PoolCore::RelievePressure(size_t step_bytes, size_t keep_bytes) {
+  if (InChild()) return;
+  const size_t before_bytes = arenas_->budget().committed_bytes();
+  // The last page given back may be a whole one below the target.
+  const size_t lowest_bytes = keep_bytes == 0 ? 0 : keep_bytes + options_.page_bytes - 1;
+  const size_t after_bytes = Trim(std::max(before_bytes - std::min(before_bytes, step_bytes), lowest_bytes));
+  pressure_event_count_.fetch_add(1, std::memory_order_relaxed);
+  pressure_trimmed_bytes_.fetch_add(before_bytes - std::min(before_bytes, after_bytes), std::memory_order_relaxed);
+}
+
 bool PoolCore::SetCapacity(size_t bytes, Error* error) {
   const size_t page_bytes = options_.page_bytes;
   const size_t most_bytes = arenas_->max_capacity_bytes() / page_bytes * page_bytes;
@@ -363,6 +373,8 @@ PoolStats PoolCore::Stats() {
   stats.child_allocate_count = child_allocate_count_.load(std::memory_order_relaxed);
   stats.child_deallocate_count = child_deallocate_count_.load(std::memory_order_relaxed);
   stats.failed_count = failed_count_.load(std::memory_order_relaxed);
+  stats.pressure_event_count = pressure_event_count_.load(std::memory_order_relaxed);
+  stats.pressure_trimmed_bytes = pressure_trimmed_bytes_.load(std::memory_order_relaxed);
   if (InChild()) return stats;
   stats.metadata_bytes = metadata_.ResidentBytes();
   stats.refused_bind_count = metadata_.refused_bind_count();

@@ -56,18 +56,21 @@ class PoolCore {
   int NodeOf(const void* block) const;
   bool Owns(const void* block) const { return arenas_->map().Contains(block); }
   size_t Trim(size_t target_bytes);
+  // For a PressureWatch: a counted trim of at most step_bytes, in whole pages, that keeps keep_bytes committed.
+  void RelievePressure(size_t step_bytes, size_t keep_bytes);
   bool SetCapacity(size_t bytes, Error* error);
   PoolStats Stats();
   std::optional<PlacementReport> VerifyPlacement(Error* error);
   bool CheckInvariants(std::string* why);
 
   const PoolOptions& options() const { return options_; }
+  // Whether this process is a forked child of the one that created the pool.
+  bool InChild() const { return alive_->load(std::memory_order_relaxed) == 0; }
 
  private:
   PoolCore(const PoolOptions& options, OsMemory& os) : options_(options), os_(os), metadata_(os) {}
 
   bool Build(const Topology& topology, Error* error);
-  bool InChild() const { return alive_->load(std::memory_order_relaxed) == 0; }
   void* AllocateRun(size_t bytes);
   void AddClassStats(PoolStats* stats);
   void* AllocateInChild(size_t bytes, size_t alignment_bytes);
@@ -87,12 +90,17 @@ class PoolCore {
   std::atomic<uint64_t> run_bytes_{0};  // in users' hands, in runs
   std::atomic<uint64_t> run_count_{0};
   std::atomic<uint64_t> failed_count_{0};
+  std::atomic<uint64_t> pressure_event_count_{0};
+  std::atomic<uint64_t> pressure_trimmed_bytes_{0};
   std::atomic<uint64_t> child_allocate_count_{0};
   std::atomic<uint64_t> child_deallocate_count_{0};
 };
 
 // Pool::Create with a system and a machine of the caller's; both must outlive the pool (the topology only this call).
 std::shared_ptr<Pool> CreatePool(const PoolOptions& options, OsMemory& os, const Topology& topology, Error* error);
+
+// What stands behind a Pool, for the other faces.
+PoolCore& CoreOf(const Pool& pool);
 
 }  // namespace hugepool::internal
 

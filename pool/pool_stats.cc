@@ -52,6 +52,10 @@ std::string PoolStats::ToText() const {
   const auto counted = [&text](const char* what, uint64_t count) {
     if (count != 0) text += std::string("  ") + what + " " + std::to_string(count) + "\n";
   };
+  if (pressure_event_count != 0) {
+    text += "  trimmed under pressure: " + FormatBytes(pressure_trimmed_bytes) + " at " +
+            std::to_string(pressure_event_count) + " events\n";
+  }
   counted("mbind refused:", refused_bind_count);
   counted("move_pages refused:", refused_locate_count);
   counted("pages that could not be given back:", refused_give_back_count);

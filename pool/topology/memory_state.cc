@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "hugepool/types.h"
+#include "topology/own_cgroup.h"
 #include "topology/system_files.h"
 
 namespace hugepool::internal {
@@ -204,49 +205,6 @@ void ReadProcess(const SystemFiles& files, MemoryState* state) {
   }
 }
 
-// mountinfo writes a space in a path as \040, and so on.
-std::string Unescape(std::string_view text) {
-  std::string plain;
-  for (size_t at = 0; at < text.size(); ++at) {
-    const bool octal =
-        text[at] == '\\' && at + 3 < text.size() &&
-        std::all_of(text.begin() + static_cast<ptrdiff_t>(at) + 1, text.begin() + static_cast<ptrdiff_t>(at) + 4,
-                    [](char digit) { return digit >= '0' && digit <= '7'; });
-    if (octal) {
-      plain += static_cast<char>((text[at + 1] - '0') * 64 + (text[at + 2] - '0') * 8 + (text[at + 3] - '0'));
-      at += 3;
-    } else {
-      plain += text[at];
-    }
-  }
-  return plain;
-}
-
-struct CgroupMount {
-  std::string folder;  // where the hierarchy is seen
-  std::string root;    // the cgroup that is seen there
-};
-
-// "41 31 0:38 /root /mount/point rw,relatime - cgroup2 cgroup2 rw"
-std::optional<CgroupMount> FindCgroupMount(const SystemFiles& files) {
-  const auto mounts = files.Text("/proc/self/mountinfo");
-  if (!mounts) return std::nullopt;
-  for (std::string_view rest = *mounts; !rest.empty();) {
-    const size_t end = rest.find('\n');
-    const std::string_view line = rest.substr(0, end);
-    rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
-    if (line.find(" - cgroup2 ") == std::string_view::npos) continue;
-    std::vector<std::string_view> words;
-    for (std::string_view words_left = line; !words_left.empty() && words.size() < 5;) {
-      const size_t space = words_left.find(' ');
-      words.push_back(words_left.substr(0, space));
-      words_left = space == std::string_view::npos ? std::string_view() : words_left.substr(space + 1);
-    }
-    if (words.size() == 5) return CgroupMount{.folder = Unescape(words[4]), .root = Unescape(words[3])};
-  }
-  return std::nullopt;
-}
-
 // "2MB", "1GB", "64KB": how hugetlb's cgroup files name a page size.
 std::string CgroupSizeName(uint64_t page_bytes) {
   if (page_bytes >= uint64_t{1} << 30) return std::to_string(page_bytes >> 30) + "GB";
@@ -277,15 +235,11 @@ void ReadLimitsOfCgroup(const SystemFiles& files, const std::string& folder, Mem
 
 // From this process's cgroup up to the topmost that it can see.
 void ReadHugetlbLimits(const SystemFiles& files, MemoryState* state) {
-  const auto mount = FindCgroupMount(files);
-  auto path = files.Field("/proc/self/cgroup", "0:");  // "0::/db.slice/x": the line of version 2
-  if (!mount || !path) return;
-  std::string_view below = *path;
-  if (below.find("/..") != std::string_view::npos) below = {};  // outside of what this mount shows
-  if (mount->root != "/" && below.starts_with(mount->root)) below.remove_prefix(mount->root.size());
-  while (!below.empty() && below.back() == '/') below.remove_suffix(1);
+  const auto own = FindOwnCgroup(files);
+  if (!own) return;
+  std::string_view below = own->below;
   for (;;) {
-    ReadLimitsOfCgroup(files, mount->folder + std::string(below), state);
+    ReadLimitsOfCgroup(files, own->mount + std::string(below), state);
     if (below.empty()) break;
     const size_t slash = below.rfind('/');
     below = slash == std::string_view::npos ? std::string_view() : below.substr(0, slash);

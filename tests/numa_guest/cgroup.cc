@@ -9,7 +9,7 @@
 
 namespace hugepool::guest {
 
-Cgroup::Cgroup(const std::string& name) : folder_("/sys/fs/cgroup/" + name) {
+Cgroup::Cgroup(const std::string& name, const std::string& mount) : folder_(mount + "/" + name) {
   if (mkdir(folder_.c_str(), 0755) != 0) throw std::runtime_error("cannot make " + folder_);
 }
 

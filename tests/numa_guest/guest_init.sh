@@ -70,7 +70,7 @@ mount -t tmpfs none /tmp
 mkdir -p /dev/shm /guest/results
 mount -t tmpfs none /dev/shm
 mount -t cgroup2 none /sys/fs/cgroup
-echo '+cpuset +hugetlb' >/sys/fs/cgroup/cgroup.subtree_control
+echo '+cpuset +hugetlb +memory' >/sys/fs/cgroup/cgroup.subtree_control
 stty -F /dev/ttyS1 raw -echo 2>/dev/null
 while read -r line; do
   export "${line?}"
