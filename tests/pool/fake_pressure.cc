@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <stdexcept>
 
@@ -69,11 +70,10 @@ void FakePressure::Close(int file) {
 int FakePressure::Wait(pollfd* files, size_t count, int timeout_ms) {
   ++wait_count_;
   if (wait_errno != 0) return wait_errno;
-  if (timeout_ms > 0 && time_flies) {
-    now_ns += static_cast<uint64_t>(timeout_ms) * 1'000'000;
-    timeout_ms = 0;
-  }
-  const int refused = OsPressure::Wait(files, count, timeout_ms);
+  const bool flies = timeout_ms > 0 && time_flies;
+  const int refused = OsPressure::Wait(files, count, flies ? 0 : timeout_ms);
+  const bool idle = std::all_of(files, files + count, [](const pollfd& file) { return file.revents == 0; });
+  if (flies && idle) now_ns += static_cast<uint64_t>(timeout_ms) * 1'000'000;
   for (size_t i = 0; i < count; ++i) {
     char urgent = 0;
     if ((files[i].revents & POLLPRI) != 0 && !stuck) (void)recv(files[i].fd, &urgent, 1, MSG_OOB);

@@ -51,7 +51,7 @@ class FakePressure : public internal::OsPressure {
   std::atomic<bool> stuck{false};
   std::atomic<bool> removed{false};
   std::atomic<uint64_t> now_ns{1'000'000'000};
-  // A wait for time to pass turns the clock instead.
+  // A wait for time to pass turns the clock instead, where nothing happens.
   std::atomic<bool> time_flies{false};
 
   int open_count() const { return open_count_; }

@@ -269,6 +269,7 @@ TEST_P(BoundedCaches, ThreadsThatAreMovedFromCpuToCpu) {
   const size_t operation_count = kSanitized ? 1'000 : 10'000;  // of a thread and round
   for (size_t round = 0; round < rounds; ++round) {
     std::atomic<size_t> working{kThreads};
+    std::atomic<bool> moving{true};
     std::vector<std::thread> threads;
     for (size_t t = 0; t < kThreads; ++t) {
       threads.emplace_back([&, t] {
@@ -283,16 +284,18 @@ TEST_P(BoundedCaches, ThreadsThatAreMovedFromCpuToCpu) {
         }
         for (void* const block : mine) pool_->Deallocate(block);
         --working;
+        moving.wait(true);  // to move a thread that has ended would move the one that moves it
       });
     }
+    const std::vector<int> cpus = AllowedCpus();
     for (size_t i = 0; working != 0; ++i) {
-      const std::vector<int> cpus = AllowedCpus();
       cpu_set_t one;
       CPU_ZERO(&one);
       CPU_SET(cpus[i / kThreads % cpus.size()], &one);
-      // A thread that has ended is not moved.
-      (void)pthread_setaffinity_np(threads[i % kThreads].native_handle(), sizeof one, &one);
+      EXPECT_EQ(pthread_setaffinity_np(threads[i % kThreads].native_handle(), sizeof one, &one), 0);
     }
+    moving = false;
+    moving.notify_all();
     for (std::thread& thread : threads) thread.join();
     ExpectBounded(*pool_, cpu_count_);
     EXPECT_EQ(pool_->Stats().allocated_count, 0u);
