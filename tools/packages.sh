@@ -11,7 +11,8 @@ build_packages=(g++ cmake ninja-build pkg-config git libhwloc-dev libnuma-dev li
 # Boost by its version: the unversioned libboost-dev is another one, and the two cannot be installed together.
 bench_packages=(libbenchmark-dev libboost1.81-dev libjs-chart.js libjemalloc2 libgoogle-perftools4 libtcmalloc-minimal4
                 libmimalloc2.0 libtbbmalloc2)
-test_packages=(clang clang-format clang-tidy libgtest-dev libgmock-dev qemu-system-x86 busybox-static cpio valgrind)
+test_packages=(clang clang-format clang-tidy libgtest-dev libgmock-dev qemu-system-x86 busybox-static cpio valgrind
+               spin)
 
 usage() {
   cat <<'TEXT'
