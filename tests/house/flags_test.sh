@@ -18,7 +18,7 @@ help[huge_pages.sh]=$(tools/huge_pages.sh --help) || fail "huge_pages.sh --help"
 [[ -x $build_dir/hugepool ]] || skip "the tool hugepool was not built"
 help[kv_bench]=$("$build_dir/kv_bench" --help) || fail "kv_bench --help"
 help[bench/compare]=$(bench/compare --help) || fail "bench/compare --help"
-for program in pool_bench bench_compare; do
+for program in pool_bench bench_compare numa_model; do
   [[ -x $build_dir/$program ]] || skip "$program was not built"
   help[$program]=$("$build_dir/$program" --help) || fail "$program --help"
 done
@@ -31,7 +31,7 @@ find_flags() {
   awk '
     {
       rest = $0
-      while (match(rest, /(quickstart\.sh|numa_guest\/run\.sh|run\.sh|packages\.sh|huge_pages\.sh|kv_bench|pool_bench|bench_compare|bench\/compare|hugepool check|cmake|ctest|git|apt-get|pkg-config|[|;]|&&|--[a-z][a-z0-9_-]*)/)) {
+      while (match(rest, /(quickstart\.sh|numa_guest\/run\.sh|run\.sh|packages\.sh|huge_pages\.sh|kv_bench|pool_bench|bench_compare|numa_model|bench\/compare|hugepool check|cmake|ctest|git|apt-get|pkg-config|[|;]|&&|--[a-z][a-z0-9_-]*)/)) {
         word = substr(rest, RSTART, RLENGTH)
         rest = substr(rest, RSTART + RLENGTH)
         if (word ~ /^--/) { if (command !~ /^(cmake|ctest|git|apt-get|pkg-config)$/) print FILENAME ":" FNR "\t" (command == "" ? "none" : command) "\t" word }
