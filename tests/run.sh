@@ -4,13 +4,13 @@
 # Shape      stages, one after the other; each leaves build/tests/STAGE.tsv (status, name, seconds, reason)
 # Owner      huge pages are reserved by tools/huge_pages.sh for as long as one stage's tests run
 # Errors     exit 1 when a test failed or a stage did not build, 2 for bad input or missing packages
-# Cost       under 25 minutes on two CPUs; with --long under 150
+# Cost       under 30 minutes on two CPUs; with --long under 155
 set -u
 export LC_ALL=C
 cd "$(dirname "$0")/.." || exit 1
 source tools/step.sh
 
-readonly all_stages=(release clang asan tsan guest)
+readonly all_stages=(release clang asan tsan guest aarch64)
 readonly results=build/tests
 readonly wanted_pages=1200
 log_file=$results/run.log
@@ -28,8 +28,9 @@ Installs the Debian packages that are missing, builds, and runs the tests. The l
                   asan     AddressSanitizer and UndefinedBehaviorSanitizer
                   tsan     ThreadSanitizer
                   guest    four NUMA nodes in a virtual machine
+                  aarch64  the restartable sequences of AArch64 in an emulated machine
                   long     the soaks (as --long, without the other stages)
-  --long        the soaks too (up to 150 minutes); writes build/long/summary.json
+  --long        the soaks too (up to 155 minutes); writes build/long/summary.json
   --seed N      of the random walks, 1 to 4294967295; without it a new one each run, printed
 TEXT
 }
@@ -172,6 +173,7 @@ build() {
   local rocksdb=ON bench=ON tools=ON
   [[ $preset != asan && $preset != tsan ]] || bench=OFF
   [[ $preset != tsan ]] || rocksdb=OFF tools=OFF
+  [[ $preset != aarch64 ]] || rocksdb=OFF tools=OFF bench=OFF
   local parts=(-DHUGEPOOL_BUILD_ROCKSDB=$rocksdb -DHUGEPOOL_BUILD_TOOLS=$tools -DHUGEPOOL_BUILD_BENCH=$bench
                -DHUGEPOOL_BUILD_TESTS=ON)
   if run_step "$stage: configure" cmake --preset "$preset" "${parts[@]}" &&
@@ -205,20 +207,44 @@ stage_tsan() {
   run_tests tsan build/tsan "tsan: tests" pages -LE 'long|guest|reservation|house'
 }
 
+# To ctest a guest is one test. Its cases stand in its place, each with its own result.
+put_guest_cases() {  # stage, ctest's name of the guest, its JUnit file
+  local file=$results/$1_cases.tsv
+  [[ -s $3 ]] || return 0
+  read_guest_cases "$3" >"$file"
+  grep -q . "$file" || return 0
+  # Where the guest failed although none of its cases did, its own failure stays.
+  if grep -q '^failed' "$file" || ! grep -q "^failed.$2" "$results/$1.tsv"; then
+    sed -i "/^[a-z]*\t$2\t/d" "$results/$1.tsv"
+  fi
+  cat "$file" >>"$results/$1.tsv"
+}
+
 stage_guest() {
   build guest release || return
   local cases=build/release/numa_guest/junit.xml
   rm -f "$cases"
   run_tests guest build/release "guest: tests" "" -L guest -LE long
-  # To ctest the guest is one test. Its cases stand in its place, each with its own result.
-  [[ -s $cases ]] || return 0
-  read_guest_cases "$cases" >"$results/guest_cases.tsv"
-  grep -q . "$results/guest_cases.tsv" || return 0
-  # Where the guest failed although none of its cases did, its own failure stays.
-  if grep -q '^failed' "$results/guest_cases.tsv" || ! grep -q '^failed.numa_guest' "$results/guest.tsv"; then
-    sed -i '/^[a-z]*\tnuma_guest\t/d' "$results/guest.tsv"
+  put_guest_cases guest numa_guest "$cases"
+}
+
+stage_aarch64() {
+  local status=0 cases=build/aarch64/aarch64_guest/junit.xml
+  step_tail_count=1 run_step "aarch64: packages" tests/aarch64/sysroot.sh build/aarch64_packages || status=$?
+  if ((status != 0)); then
+    add_result aarch64 "$([[ $status == 77 ]] && echo skipped || echo failed)" "aarch64: packages" "$step_seconds" \
+      "$(tail -n 1 "$log_file")"
+    return
   fi
-  cat "$results/guest_cases.tsv" >>"$results/guest.tsv"
+  build aarch64 aarch64 || return
+  rm -f "$cases"
+  run_tests aarch64 build/aarch64 "aarch64: tests in the guest" "" -L aarch64
+  put_guest_cases aarch64 aarch64_guest "$cases"
+  sed -n 's/^ *"aborted_sequences": \([0-9]*\).*/  a stress in the guest: \1 sequences aborted/p' \
+    build/aarch64/aarch64_guest/results/*.log 2>/dev/null
+  # The same tests where there are no sequences: by the mode that needs none.
+  HUGEPOOL_PROMISED_MODE=locked HUGEPOOL_STRESS_SECONDS=5 run_tests aarch64 build/aarch64 \
+    "aarch64: tests without sequences" "" -R '^(FoundMode|Modes/CpuRegions|CpuCache|PoolBlocks|PoolInlined)' -LE guest
 }
 
 stage_long() {

@@ -25,6 +25,7 @@ case $case_name in
     refused 2 "unknown.*--frobnicate" tests/run.sh --frobnicate
     refused 2 "--stage is 'nothing'.*release" tests/run.sh --stage nothing
     refused 2 "--stage needs a value" tests/run.sh --stage
+    refused 2 "usage: sysroot.sh FOLDER" tests/aarch64/sysroot.sh --frobnicate
     refused 2 "unknown.*everything" tools/packages.sh everything
     refused 2 "unknown.*--frobnicate" bench/compare --frobnicate
     refused 2 "--rounds is '0'.*1 to 1000" bench/compare --rounds 0

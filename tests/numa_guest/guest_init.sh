@@ -2,7 +2,7 @@
 # guest_init.sh: process 1 of the guest. Runs each GoogleTest case in a process of its own, says on the console how it
 # went, sends logs and XML over the second serial port, and powers off. Language: busybox sh.
 #
-# Shape      /guest/binaries, /guest/filter, /guest/environment, /guest/shell are laid by run.sh
+# Shape      /guest/binaries, /guest/filter, /guest/environment, /guest/shell, /guest/results_port are laid by run.sh
 #            "[guest] PASS|FAIL|SKIP name …" on the console for each case, "[guest] DONE" at the end
 # Units      huge pages of 2 MiB
 # Invariant  before each case: no other process, no cgroup, each node's huge pages as /guest/huge_pages says
@@ -62,16 +62,18 @@ run_case() {
   fi
 }
 
+busybox mount -t proc none /proc
+busybox --install -s /bin
 mount -t devtmpfs none /dev
 exec </dev/console >/dev/console 2>&1
-mount -t proc none /proc
 mount -t sysfs none /sys
 mount -t tmpfs none /tmp
 mkdir -p /dev/shm /guest/results
 mount -t tmpfs none /dev/shm
 mount -t cgroup2 none /sys/fs/cgroup
 echo '+cpuset +hugetlb +memory' >/sys/fs/cgroup/cgroup.subtree_control
-stty -F /dev/ttyS1 raw -echo 2>/dev/null
+results_port=/dev/$(cat /guest/results_port)
+stty -F "$results_port" raw -echo 2>/dev/null
 while read -r line; do
   export "${line?}"
 done </guest/environment
@@ -90,7 +92,7 @@ else
       run_case "$binary" "$name"
     done </guest/cases
   done </guest/binaries
-  tar -c -C /guest/results . >/dev/ttyS1
+  tar -c -C /guest/results . >"$results_port"
   echo "[guest] DONE after $(cut -d ' ' -f 1 /proc/uptime) s"
 fi
 poweroff -f

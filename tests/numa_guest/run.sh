@@ -30,6 +30,9 @@ Boots a 4-node NUMA guest and runs every GoogleTest case of each BINARY in it, e
   --out FOLDER         where kernel, console, logs and XML go (default: build/numa_guest of the source tree)
   --file HOST:GUEST    one more file to put into the guest; may be repeated
   --env NAME=VALUE     one more environment variable for the tests; may be repeated
+  --aarch64 SYSROOT    the guest is AArch64, as the binaries are; busybox and libraries are those below SYSROOT
+  --single_steps GLOB  cases in which the emulator may interrupt the guest after every instruction, not only between
+                       blocks of them; several times slower
   --seconds N          limit for the whole guest, 10 to 3600 (default 240)
   --case_seconds N     limit for one case, 1 to 3600 (default 60)
   --shell              a shell on the guest's console instead of the tests
@@ -63,17 +66,21 @@ files=()
 environment=(HUGEPOOL_IN_NUMA_GUEST=1)
 limit_seconds=240
 case_seconds=60
+sysroot=
+single_steps=
 shell=
 binaries=()
 while (($# > 0)); do
   case $1 in
-    --filter | --out | --file | --env | --seconds | --case_seconds)
+    --filter | --out | --file | --env | --aarch64 | --single_steps | --seconds | --case_seconds)
       (($# > 1)) || fail_usage "$1 needs a value"
       case $1 in
         --filter) filter=$2 ;;
         --out) out=$2 ;;
         --file) files+=("$2") ;;
         --env) environment+=("$2") ;;
+        --aarch64) sysroot=$2 ;;
+        --single_steps) single_steps=$2 ;;
         --seconds) limit_seconds=$2 ;;
         --case_seconds) case_seconds=$2 ;;
       esac
@@ -100,10 +107,21 @@ for pair in "${environment[@]}"; do
 done
 
 missing=()
-command -v qemu-system-x86_64 >/dev/null || missing+=(qemu-system-x86)
+if [[ -z $sysroot ]]; then
+  qemu=qemu-system-x86_64 qemu_package=qemu-system-x86 strip=strip
+  machine=(-machine pc)
+  console=ttyS0 results_port=ttyS1 results_device=isa-serial
+  busybox=$(command -v busybox || true)
+  if [[ -z $busybox ]] || ldd "$busybox" >/dev/null 2>&1; then missing+=(busybox-static); fi
+else
+  qemu=qemu-system-aarch64 qemu_package=qemu-system-arm strip=aarch64-linux-gnu-strip
+  machine=(-machine 'virt,gic-version=3' -cpu neoverse-n1)
+  console=ttyAMA0 results_port=ttyS0 results_device=pci-serial  # this machine has one serial port by itself, and gets another one by PCI
+  busybox=$sysroot/bin/busybox
+  [[ -x $busybox ]] || fail_usage "--aarch64 '$sysroot' has no bin/busybox"
+fi
+command -v "$qemu" >/dev/null || missing+=("$qemu_package")
 command -v cpio >/dev/null || missing+=(cpio)
-busybox=$(command -v busybox || true)
-if [[ -z $busybox ]] || ldd "$busybox" >/dev/null 2>&1; then missing+=(busybox-static); fi
 ((${#missing[@]} == 0)) || skip_all "missing: ${missing[*]}. On Debian: apt-get install ${missing[*]}"
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
@@ -127,26 +145,43 @@ put() {
   cp --dereference "$1" "$work/root/$2"
 }
 
-# Every shared library that a binary links, the loader included.
-libraries_of() { ldd "$1" | sed -n 's/^[[:space:]]*\(.* => \)\?\(\/[^ ]*\) (0x[0-9a-f]*)$/\2/p'; }
+# Every shared library that a binary links, the loader included, by its path in the guest.
+libraries_of() {
+  if [[ -z $sysroot ]]; then
+    ldd "$1" | sed -n 's/^[[:space:]]*\(.* => \)\?\(\/[^ ]*\) (0x[0-9a-f]*)$/\2/p'
+  else
+    foreign_libraries_of "$1" | sort -u
+  fi
+}
+
+# The same where ldd cannot run the binary.
+foreign_libraries_of() {
+  local name path
+  while read -r name; do
+    for path in /lib /lib/aarch64-linux-gnu /usr/lib/aarch64-linux-gnu; do
+      [[ -e $sysroot$path/$name ]] || continue
+      echo "$path/$name"
+      foreign_libraries_of "$sysroot$path/$name"
+      break
+    done
+  done < <(readelf --dynamic "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]$/\1/p')
+}
 
 make_initramfs() {
   local binary name library
   mkdir -p "$work"/root/{bin,dev,proc,sys,tmp,guest/bin}
   put "$busybox" bin/busybox
-  for name in $("$busybox" --list); do
-    [[ $name == busybox ]] || ln -s busybox "$work/root/bin/$name"
-  done
+  ln -s busybox "$work/root/bin/sh"
   put "$here/guest_init.sh" init
   chmod 755 "$work/root/init"
   for binary in "${binaries[@]}"; do
     name=$(basename "$binary")
     put "$binary" "guest/bin/$name"
     # Symbols for debuggers are most of the file, and all of it is held in the guest's memory.
-    if command -v strip >/dev/null; then strip --strip-debug "$work/root/guest/bin/$name"; fi
+    if command -v "$strip" >/dev/null; then "$strip" --strip-debug "$work/root/guest/bin/$name"; fi
     echo "/guest/bin/$name" >>"$work/root/guest/binaries"
     while read -r library; do
-      [[ -e $work/root/$library ]] || put "$library" "$library"
+      [[ -e $work/root/$library ]] || put "$sysroot$library" "$library"
     done < <(libraries_of "$binary")
   done
   for pair in ${files[@]+"${files[@]}"}; do
@@ -155,6 +190,7 @@ make_initramfs() {
   echo "$filter" >"$work/root/guest/filter"
   echo "$case_seconds" >"$work/root/guest/case_seconds"
   echo -n "$shell" >"$work/root/guest/shell"
+  echo "$results_port" >"$work/root/guest/results_port"
   printf '%s\n' "${environment[@]}" >"$work/root/guest/environment"
   local node
   for node in "${!node_huge_pages[@]}"; do
@@ -165,7 +201,7 @@ make_initramfs() {
 
 qemu_arguments() {
   local node total_mib=0
-  arguments=(-accel 'tcg,thread=multi' -nodefaults -no-user-config -display none -no-reboot -nic none)
+  arguments=("${machine[@]}" -accel 'tcg,thread=multi' -nodefaults -no-user-config -display none -no-reboot -nic none)
   for node in "${!node_mib[@]}"; do
     arguments+=(-object "memory-backend-ram,id=memory$node,size=${node_mib[$node]}M"
                 -numa "node,nodeid=$node,memdev=memory$node${node_cpus[$node]:+,cpus=${node_cpus[$node]}}")
@@ -176,7 +212,29 @@ qemu_arguments() {
     arguments+=(-numa "dist,src=$from,dst=$to,val=$distance")
   done < <(printf '%s\n' "${distances[@]}")
   arguments+=(-m "${total_mib}M" -smp 4 -kernel "$kernel" -initrd "$work/initramfs"
-              -append "console=ttyS0 loglevel=1 panic=-1 random.trust_cpu=on")
+              -append "console=$console loglevel=1 panic=-1 random.trust_cpu=on")
+}
+
+# Throws QEMU's switch whenever a case begins. It has two names, an older and a newer one; QEMU complains of the other.
+switch_single_steps() {
+  local line state now=off
+  while read -r line; do
+    [[ $line == '[guest] RUN '* ]] || continue
+    # shellcheck disable=SC2053  # it is a pattern
+    if [[ ${line#'[guest] RUN '} == $single_steps ]]; then state=on; else state=off; fi
+    [[ $state != "$now" ]] || continue
+    now=$state
+    # Opened for reading as well, so that a QEMU that is gone holds nobody up.
+    printf '%s\n' "singlestep $now" "one-insn-per-tb $now" 1<>"$work/monitor.in"
+  done < <(tail --pid="$1" -s 0.1 -n +1 -f "$out/console.log" | sed -u 's|\r||')
+}
+
+check_single_steps() {
+  local name
+  for name in singlestep one-insn-per-tb; do
+    grep -q "unknown command: '$name'" "$out/monitor.log" || return 0
+  done
+  echo "[guest] FAIL single_steps (this QEMU has no such switch: $out/monitor.log)" | tee -a "$work/console"
 }
 
 # The guest's own lines as they come, until that process ends.
@@ -219,7 +277,7 @@ arguments=()
 qemu_arguments
 if [[ -n $shell ]]; then
   echo "[guest] a shell in the guest; Ctrl-A X ends it"
-  qemu-system-x86_64 "${arguments[@]}" -serial mon:stdio -serial null
+  "$qemu" "${arguments[@]}" -serial mon:stdio
   exit 0
 fi
 
@@ -227,15 +285,24 @@ rm -rf "$out/results" "$out/junit.xml"
 mkdir -p "$out/results"
 : >"$out/console.log"
 started=$SECONDS
-timeout --kill-after=5 "$limit_seconds" qemu-system-x86_64 "${arguments[@]}" -serial "file:$out/console.log" \
-  -serial "file:$work/results.tar" </dev/null 2>"$out/qemu.log" &
+if [[ -n $single_steps ]]; then
+  mkfifo "$work/monitor.in" "$work/monitor.out"
+  arguments+=(-chardev "pipe,id=monitor,path=$work/monitor,logfile=$out/monitor.log" -mon chardev=monitor)
+fi
+timeout --kill-after=5 "$limit_seconds" "$qemu" "${arguments[@]}" -serial "file:$out/console.log" \
+  -chardev "file,id=results,path=$work/results.tar" -device "$results_device,chardev=results" </dev/null 2>"$out/qemu.log" &
 qemu_pid=$!
 show_progress "$qemu_pid" &
 progress_pid=$!
+switch_pid=
+if [[ -n $single_steps ]]; then
+  switch_single_steps "$qemu_pid" &
+  switch_pid=$!
+fi
 status=0
 wait "$qemu_pid" || status=$?
 qemu_pid=
-wait "$progress_pid" || true
+wait "$progress_pid" ${switch_pid:+"$switch_pid"} || true
 ended="ended without finishing (a kernel panic, or process 1 died)"
 if ((status == 124 || status == 137)); then ended="did not finish within $limit_seconds s"; fi
 if ((status != 0 && status != 124 && status != 137)); then
@@ -243,6 +310,7 @@ if ((status != 0 && status != 124 && status != 137)); then
 fi
 read_console "$ended"
 tar -x -C "$out/results" -f "$work/results.tar" 2>/dev/null || echo "[guest] logs and XML did not come back whole"
+[[ -z $single_steps ]] || check_single_steps
 write_junit
 
 passed=$(grep -c '^\[guest\] PASS ' "$work/console" || true)

@@ -25,6 +25,11 @@ TEST_P(PoolPreemption, NoBlockIsLostOrHandedOutTwice) {
   plan.abort_count = 10'000;
 #endif
   if (kSanitized) plan.operation_count /= 50;
+  if (StressSeconds() > 0) {
+    plan.operation_count = 0;
+    plan.abort_count = 100;
+    plan.at_least_seconds = StressSeconds();
+  }
   if (rseq) {
     PoolOptions options;
     options.capacity_bytes = kHugePageBytes;

@@ -92,7 +92,8 @@ class Stress {
         (void)pool_->Trim(random() % 2 == 0 ? 0 : options.capacity_bytes);
         ++result_.trim_count;
       }
-      const bool done = operations_ >= plan_.operation_count && aborted_enough && result_.fork_count == kForkCount;
+      const bool done = operations_ >= plan_.operation_count && watch.Seconds() >= plan_.at_least_seconds &&
+                        aborted_enough && result_.fork_count == kForkCount;
       if (done || watch.Seconds() > plan_.give_up_after_seconds) stop_ = true;
     }
     for (std::thread& thread : threads) thread.join();

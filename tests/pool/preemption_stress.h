@@ -21,6 +21,7 @@ struct PreemptionPlan {
   uint64_t seed = 1;
   uint64_t operation_count = 0;
   uint64_t abort_count = 0;  // in rseq mode it goes on until so many sequences were started anew
+  double at_least_seconds = 0;
   double give_up_after_seconds = 600;
 };
 

@@ -49,6 +49,13 @@ inline uint64_t Seed() {
   return seed;
 }
 
+// HUGEPOOL_STRESS_SECONDS: how long a stress goes on, instead of for its count of operations; 0 where it is not set. For
+// emulated machines.
+inline double StressSeconds() {
+  const char* given = std::getenv("HUGEPOOL_STRESS_SECONDS");
+  return given != nullptr ? std::strtod(given, nullptr) : 0;
+}
+
 class Stopwatch {
  public:
   double Seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }

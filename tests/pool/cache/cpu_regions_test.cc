@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "cache/percpu_counts.h"
+#include "pool/soak.h"
 
 namespace hugepool::internal {
 namespace {
@@ -213,6 +214,8 @@ TEST_P(CpuRegionsIn, TokensAreNeitherLostNorDoubledUnderPreemptionSignalsMigrati
   constexpr size_t kTokenCount = 2048;
   const std::vector<int> cpus = AllowedCpus();
   const size_t thread_count = 8 * cpus.size();
+  const double seconds = testing::StressSeconds();
+  const testing::Stopwatch watch;
   std::vector<std::atomic<int>> held(kTokenCount);
   std::vector<char> tokens(kTokenCount);
   const auto token_of = [&](void* object) { return static_cast<size_t>(static_cast<char*>(object) - tokens.data()); };
@@ -234,7 +237,10 @@ TEST_P(CpuRegionsIn, TokensAreNeitherLostNorDoubledUnderPreemptionSignalsMigrati
         mine.push_back(&tokens[i]);
       }
       std::array<void*, 32> batch;
-      for (size_t round = 0; round < kRoundCount; ++round) {
+      const auto goes_on = [&](size_t round) {
+        return seconds > 0 ? round % 64 != 0 || watch.Seconds() < seconds : round < kRoundCount;
+      };
+      for (size_t round = 0; goes_on(round); ++round) {
         const unsigned choice = random() % 1024;
         if (choice == 0) PinTo(cpus[random() % cpus.size()]);
         if (round % 512 == 0) {
@@ -308,7 +314,8 @@ TEST_P(CpuRegionsIn, TokensAreNeitherLostNorDoubledUnderPreemptionSignalsMigrati
   if (GetParam() == CpuCacheMode::kRseq) {
     // Else the test proved nothing.
     EXPECT_GT(PercpuAbortCount(), aborted_before);
-    RecordProperty("aborted_sequences", static_cast<int>(PercpuAbortCount() - aborted_before));
+    testing::WriteFigures("cpu_regions_tokens",
+                          {{"aborted_sequences", static_cast<double>(PercpuAbortCount() - aborted_before)}});
   }
 }
 
