@@ -110,6 +110,14 @@ bool ArenaSet::BuildArenas(const PoolOptions& options, const Topology& topology,
     const size_t window = window_of(topology.HomeOfCpu(static_cast<int>(cpu)));
     home_of_cpu_.push_back(window < nodes.size() ? window : 0);
   }
+  cache_group_of_cpu_.resize(topology.cpu_limit());
+  cache_group_counts_.resize(nodes.size());
+  for (size_t index = 0; index < topology.node_count(); ++index) {
+    for (const std::vector<int>& cpus : topology.node(ToNodeIndex(index)).cache_groups) {
+      const size_t group = cache_group_counts_[HomeOfCpu(cpus.front())]++;
+      for (const int cpu : cpus) cache_group_of_cpu_[static_cast<size_t>(cpu)] = group;
+    }
+  }
   return true;
 }
 

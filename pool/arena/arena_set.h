@@ -45,6 +45,13 @@ class ArenaSet {
     return index < home_of_cpu_.size() ? home_of_cpu_[index] : 0;
   }
   size_t cpu_limit() const { return home_of_cpu_.size(); }
+  // The CPUs whose home is a window fall into groups that share a last-level cache: 0 … CacheGroupCount(window) - 1, none
+  // where no CPU is at home. CacheGroupOfCpu is the number in the CPU's own home; 0 for a CPU that nobody knows.
+  size_t CacheGroupCount(size_t window) const { return cache_group_counts_[window]; }
+  size_t CacheGroupOfCpu(int cpu) const {
+    const size_t index = static_cast<size_t>(cpu);
+    return index < cache_group_of_cpu_.size() ? cache_group_of_cpu_[index] : 0;
+  }
   // Every window, nearest to `window` first, itself at the front.
   const std::vector<size_t>& ByDistance(size_t window) const { return by_distance_[window]; }
 
@@ -103,6 +110,8 @@ class ArenaSet {
   std::vector<std::unique_ptr<NodeArena>> arenas_;      // by window
   std::vector<std::vector<size_t>> by_distance_;
   std::vector<size_t> home_of_cpu_;
+  std::vector<size_t> cache_group_of_cpu_;
+  std::vector<size_t> cache_group_counts_;  // by window
 };
 
 }  // namespace hugepool::internal

@@ -29,7 +29,8 @@ std::unique_ptr<CpuCache> CpuCache::Create(CpuCacheMode mode, SlabSet& slabs, Pl
   cache->regions_ = CpuRegions::Create(mode, 1 + arenas.window_count(), budget_bytes, arenas.os(), metadata, error);
   if (cache->regions_ == nullptr) return nullptr;
   for (size_t window = 0; window < arenas.window_count(); ++window) {
-    cache->depots_.push_back(Depot::Create(budget_bytes, arenas.NodeIdOf(window), metadata, error));
+    cache->depots_.push_back(
+        DepotSet::Create(arenas.CacheGroupCount(window), budget_bytes, arenas.NodeIdOf(window), metadata, error));
     if (cache->depots_.back() == nullptr) return nullptr;
   }
   return cache;
@@ -69,8 +70,10 @@ void* CpuCache::Allocate(SizeClass size_class) {
 }
 
 // One window's blocks, from those that other CPUs gave back or from the slabs.
-size_t CpuCache::FetchFrom(size_t window, SizeClass size_class, void** objects, size_t count) {
-  const size_t taken = depots_.empty() ? 0 : depots_[window]->Take(size_class, BytesOf(size_class), objects, count);
+size_t CpuCache::FetchFrom(int cpu, size_t window, SizeClass size_class, void** objects, size_t count) {
+  const size_t group = slabs_.arenas().CacheGroupOfCpu(cpu);
+  const size_t taken =
+      depots_.empty() ? 0 : depots_[window]->Take(group, size_class, BytesOf(size_class), objects, count);
   return taken != 0 ? taken : slabs_.bin(window, size_class).Allocate(objects, count);
 }
 
@@ -79,7 +82,7 @@ size_t CpuCache::FetchElsewhere(int cpu, size_t target, SizeClass size_class, vo
   size_t taken = 0;
   placement_.Depart(target, BytesOf(size_class), [&](size_t window) {
     if (regions_ != nullptr) taken = regions_->Pop(cpu, OutboxRow(window), TagOf(size_class), objects, count);
-    if (taken == 0) taken = FetchFrom(window, size_class, objects, count);
+    if (taken == 0) taken = FetchFrom(cpu, window, size_class, objects, count);
     if (taken != 0) OpenFor(cpu, size_class, window);
     return taken;
   });
@@ -87,7 +90,7 @@ size_t CpuCache::FetchElsewhere(int cpu, size_t target, SizeClass size_class, vo
 }
 
 size_t CpuCache::Fetch(int cpu, size_t target, SizeClass size_class, void** objects, size_t count) {
-  const size_t taken = FetchFrom(target, size_class, objects, count);
+  const size_t taken = FetchFrom(cpu, target, size_class, objects, count);
   return taken != 0 ? taken : FetchElsewhere(cpu, target, size_class, objects, count);
 }
 
@@ -103,7 +106,7 @@ void* CpuCache::Refill(int cpu, SizeClass size_class) {
   if (taken == 0) return nullptr;
   if (taken > 1) {
     const size_t kept = regions_->Push(cpu, kHomeRow, tag, objects.data() + 1, taken - 1);
-    Return(size_class, objects.data() + 1 + kept, taken - 1 - kept);
+    Return(cpu, size_class, objects.data() + 1 + kept, taken - 1 - kept);
   }
   return objects[0];
 }
@@ -170,7 +173,7 @@ void CpuCache::CloseSpill(int cpu, SizeClass size_class) {
     const size_t taken =
         regions_->Pop(cpu, kHomeRow, TagOf(size_class), objects.data(), std::min(left, objects.size()));
     if (taken == 0) return;
-    Return(size_class, objects.data(), taken);
+    Return(cpu, size_class, objects.data(), taken);
     left -= taken;
   }
 }
@@ -258,7 +261,7 @@ void CpuCache::ReturnExcess(int cpu, size_t row, SizeClass size_class, const Mag
     const size_t taken =
         regions_->Pop(cpu, row, TagOf(size_class), objects.data(), std::min(count - capacity, objects.size()));
     if (taken == 0) return;
-    Return(size_class, objects.data(), taken);
+    Return(cpu, size_class, objects.data(), taken);
   }
 }
 
@@ -312,10 +315,10 @@ void CpuCache::DeallocateBatch(SizeClass size_class, void* const* objects, size_
       const size_t taken = here ? regions_->Pop(cpu, row, tag, old.data(), batch_count) : 0;
       // Nothing is kept here: drained just now, somebody else's turn, moved to another CPU, or no room in the budget.
       if (taken == 0) {
-        Return(size_class, objects + first, last - first);
+        Return(cpu, size_class, objects + first, last - first);
         first = last;
       } else {
-        Return(size_class, old.data(), taken);
+        Return(cpu, size_class, old.data(), taken);
       }
     }
   }
@@ -350,15 +353,18 @@ void CpuCache::ForEachWindow(void* const* objects, size_t count, Visit visit) co
   }
 }
 
-// Objects of one class to the depots of their windows; those that drain to their slabs.
-void CpuCache::Return(SizeClass size_class, void* const* objects, size_t count) {
+// Objects of one class to the depots of their windows, where the CPUs that share this one's cache look first; those that
+// drain to their slabs.
+void CpuCache::Return(int cpu, SizeClass size_class, void* const* objects, size_t count) {
   const AddressMap& map = slabs_.arenas().map();
+  const size_t group = slabs_.arenas().CacheGroupOfCpu(cpu);
   const auto drains = [&map](const void* object) { return map.Tag(map.SlotOf(object)) == kDraining; };
   ForEachWindow(objects, count, [&](size_t window, void* const* some, size_t some_count) {
     if (std::any_of(some, some + some_count, drains)) {
       return slabs_.bin(window, size_class).Free(some, some_count);
     }
-    const size_t put = depots_.empty() ? 0 : depots_[window]->Put(size_class, BytesOf(size_class), some, some_count);
+    const size_t put =
+        depots_.empty() ? 0 : depots_[window]->Put(group, size_class, BytesOf(size_class), some, some_count);
     if (put < some_count) slabs_.bin(window, size_class).Free(some + put, some_count - put);
   });
 }
@@ -386,7 +392,7 @@ bool CpuCache::Drain() {
       // As many as are there now: what other threads free meanwhile is theirs.
       for (size_t left = depot->count(ToSizeClass(i)); left != 0;) {
         const size_t taken =
-            depot->Take(ToSizeClass(i), BytesOf(ToSizeClass(i)), objects.data(), std::min(left, objects.size()));
+            depot->Take(0, ToSizeClass(i), BytesOf(ToSizeClass(i)), objects.data(), std::min(left, objects.size()));
         if (taken == 0) break;
         drained = true;
         Surplus(ToSizeClass(i), objects.data(), taken);

@@ -2,9 +2,10 @@
 // slabs, when, and within which budget.
 //
 // Shape      CpuRegions holds the magazines and outboxes. A magazine that runs empty is filled by a batch from a depot
-//            of the target window, else from its slabs, else (where the placement allows) from the next window, for
-//            whose blocks the magazine is then open too. One that is full gives a batch to its window's depot, an outbox
-//            to that of its own window; what a depot has no room for goes to the slabs.
+//            of the target window (that of the CPUs which share its last-level cache first), else from its slabs, else
+//            (where the placement allows) from the next window, for whose blocks the magazine is then open too. One that is
+//            full gives a batch to a depot of its window, an outbox to one of its own window; what the depots have no room
+//            for goes to the slabs.
 // Units      objects; bytes of class size
 // Owner      the PoolCore
 // Threads    any; depots and bins guard themselves, no lock is held while another is asked for
@@ -25,7 +26,7 @@
 
 #include "arena/placement_policy.h"
 #include "cache/cpu_regions.h"
-#include "cache/depot.h"
+#include "cache/depot_set.h"
 #include "hugepool/internal/percpu.h"
 #include "slab/slab_set.h"
 
@@ -91,7 +92,7 @@ class CpuCache {
   bool IsHome(int cpu, size_t window) const;
   void* Refill(int cpu, SizeClass size_class);
   size_t Fetch(int cpu, size_t target, SizeClass size_class, void** objects, size_t count);
-  size_t FetchFrom(size_t window, SizeClass size_class, void** objects, size_t count);
+  size_t FetchFrom(int cpu, size_t window, SizeClass size_class, void** objects, size_t count);
   size_t FetchElsewhere(int cpu, size_t target, SizeClass size_class, void** objects, size_t count);
   // Magazines of a class with a handle while slabs of it drain. All relaxed: what they decide is a matter of cost.
   struct Guarded {
@@ -117,7 +118,7 @@ class CpuCache {
   uint64_t NoWindow() const;
   size_t HomeOf(int cpu) const;
   void AddMagazines(uint64_t* counts) const;
-  void Return(SizeClass size_class, void* const* objects, size_t count);
+  void Return(int cpu, SizeClass size_class, void* const* objects, size_t count);
   void Surplus(SizeClass size_class, void* const* objects, size_t count);
 
   SlabSet& slabs_;
@@ -126,7 +127,7 @@ class CpuCache {
   std::unique_ptr<CpuRegions> regions_;  // nullptr: off
   // Who sets it drains, with no lock held. Acquire and release: one drain sees what the one before left.
   std::atomic<bool> drain_owned_{false};
-  std::vector<std::unique_ptr<Depot>> depots_;  // by window
+  std::vector<std::unique_ptr<DepotSet>> depots_;  // by window
   std::array<Guarded, kMaxClassCount> guarded_;
 };
 

@@ -57,9 +57,10 @@ Hwloc LoadHwloc(Error* error) {
   }
   Hwloc loaded(raw);
   hwloc_topology_set_flags(raw, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED);
-  // Nodes and CPUs are all that is asked for: caches, packages and devices would only cost time. Groups stay: without
-  // them hwloc cannot say that a node is near to a part of the CPUs.
+  // Nodes, CPUs and last-level caches are all that is asked for: packages and devices would only cost time. Groups stay:
+  // without them hwloc cannot say that a node is near to a part of the CPUs.
   hwloc_topology_set_all_types_filter(raw, HWLOC_TYPE_FILTER_KEEP_NONE);
+  hwloc_topology_set_type_filter(raw, HWLOC_OBJ_L3CACHE, HWLOC_TYPE_FILTER_KEEP_ALL);
   hwloc_topology_set_type_filter(raw, HWLOC_OBJ_GROUP, HWLOC_TYPE_FILTER_KEEP_STRUCTURE);
   // The x86 component would move the calling thread over every CPU in turn to read what is not needed here.
   hwloc_topology_set_components(raw, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, "x86");
@@ -140,6 +141,19 @@ void TakeKernelsCpus(const SystemFiles& files, std::vector<TopologyNode>* nodes)
       taken[index] = true;
       return twice;
     });
+  }
+}
+
+// The caches as hwloc sees them, to every node that has one of their CPUs; Make cuts them to the node's.
+void TakeCacheGroups(hwloc_topology_t loaded, std::vector<TopologyNode>* nodes) {
+  for (hwloc_obj_t object = nullptr;
+       (object = hwloc_get_next_obj_by_type(loaded, HWLOC_OBJ_L3CACHE, object)) != nullptr;) {
+    const std::vector<int> cpus = CpusOf(object->cpuset);
+    for (TopologyNode& node : *nodes) {
+      const bool shared = std::any_of(node.cpus.begin(), node.cpus.end(),
+                                      [&cpus](int cpu) { return std::binary_search(cpus.begin(), cpus.end(), cpu); });
+      if (shared) node.cache_groups.push_back(cpus);
+    }
   }
 }
 
@@ -264,6 +278,26 @@ bool CheckDistances(const Distances& distances, size_t node_count, Error* error)
   return true;
 }
 
+// Each CPU of the node in one group: the first that names it, else that of the CPUs which none names.
+void CompleteCacheGroups(TopologyNode* node) {
+  std::vector<int> left = node->cpus;  // ascending
+  std::vector<std::vector<int>> groups;
+  node->cache_groups.push_back(node->cpus);
+  for (const std::vector<int>& given : node->cache_groups) {
+    std::vector<int> group;
+    for (const int cpu : given) {
+      const auto place = std::lower_bound(left.begin(), left.end(), cpu);
+      if (place == left.end() || *place != cpu) continue;
+      group.push_back(cpu);
+      left.erase(place);
+    }
+    std::sort(group.begin(), group.end());
+    if (!group.empty()) groups.push_back(std::move(group));
+  }
+  std::sort(groups.begin(), groups.end());
+  node->cache_groups = std::move(groups);
+}
+
 std::string IdsOf(const std::vector<TopologyNode>& nodes) {
   std::string text;
   for (const TopologyNode& node : nodes) {
@@ -282,6 +316,7 @@ std::optional<Topology> Topology::Discover(Error* error) {
   const SystemFiles files(root == nullptr ? "/" : root);
   std::vector<TopologyNode> nodes = HwlocNodes(loaded.get());
   TakeKernelsCpus(files, &nodes);
+  TakeCacheGroups(loaded.get(), &nodes);
   TakeAllowedNodes(files, &nodes);
   TakeWholeMemory(files, &nodes);
   Distances distances = HwlocDistances(loaded.get(), files, nodes);
@@ -308,6 +343,7 @@ std::optional<Topology> Topology::Make(std::vector<TopologyNode> nodes, Distance
     for (const size_t to : order) row.push_back(distances[from][to]);
     topology.distances_.push_back(std::move(row));
     std::sort(nodes[from].cpus.begin(), nodes[from].cpus.end());
+    CompleteCacheGroups(&nodes[from]);
     topology.nodes_.push_back(std::move(nodes[from]));
   }
   for (size_t index = 0; index < node_count; ++index) {

@@ -1,15 +1,16 @@
-// Topology: the nodes and CPUs of this machine, how far apart they are, and what this process may use.
+// Topology: the nodes and CPUs of this machine, how far apart they are, which CPUs share a cache, and what this process
+// may use.
 //
 // Shape      nodes in ascending kernel id behind dense NodeIndexes; ids may be sparse, nodes may lack memory or CPUs
 // Units      memory_bytes; distances as the firmware states them (10 = local)
 // Threads    constant after construction; any thread
 // Invariant  usable_count() ≥ 1; UsableByDistance(n) holds every usable node once, nearest first, n itself first if
-//            usable
+//            usable; each CPU of a node is in one of the node's cache groups, none of which is empty
 // Errors     Discover and Make return nothing and fill *error
 // Cost       Discover: milliseconds (hwloc reads sysfs); everything else O(1)
-// Source     hwloc says which nodes there are, how big and how far apart; the kernel's own files say which CPUs
-//            belong to each (hwloc names the CPUs nearest to a memory-only node as its own) and what this process may
-//            use
+// Source     hwloc says which nodes there are, how big and how far apart, and which CPUs share a last-level cache; the
+//            kernel's own files say which CPUs belong to each node (hwloc names the CPUs nearest to a memory-only node as
+//            its own) and what this process may use
 #ifndef HUGEPOOL_TOPOLOGY_TOPOLOGY_H_
 #define HUGEPOOL_TOPOLOGY_TOPOLOGY_H_
 
@@ -33,6 +34,8 @@ struct TopologyNode {
   std::vector<int> cpus = {};  // kernel's CPU ids, ascending; empty for a memory-only node
   uint64_t memory_bytes = 0;   // 0 for a CPU-only node
   bool allowed = true;         // in this process's cpuset (Mems_allowed)
+  // CPUs of this node that share a last-level cache (L3), ascending, groups by their first CPU.
+  std::vector<std::vector<int>> cache_groups = {};
   bool usable() const { return allowed && memory_bytes != 0; }
 };
 
@@ -44,6 +47,8 @@ class Topology {
   static std::optional<Topology> Discover(Error* error);
 
   // A made-up machine. distances is square, in the order of nodes; empty means 10 on the diagonal and 20 elsewhere.
+  // cache_groups may be given as they come: CPUs of other nodes are dropped, a CPU stays in the first group that names
+  // it, and the CPUs that none names are a group.
   // Refused: no usable node, an id twice or outside of 0 to 1,023, a CPU twice or outside of 0 to 65,535, distances of
   // another size.
   static std::optional<Topology> Make(std::vector<TopologyNode> nodes, std::vector<std::vector<uint32_t>> distances,

@@ -1,6 +1,7 @@
 // FourNodes: the made-up machine of these tests: two nodes with CPUs, two with memory only, sparse ids.
 //
-// Shape      node 0: CPUs 0, 1; node 1: CPUs 2, 3; node 4 and node 7: memory only.
+// Shape      node 0: CPUs 0, 1, each with a last-level cache of its own; node 1: CPUs 2, 3, which share one; node 4 and
+//            node 7: memory only.
 //            distances    0   1   4   7
 //                     0  10  21  21  31
 //                     1  21  10  31  21
@@ -29,7 +30,7 @@ inline constexpr uint64_t kGiB = uint64_t{1} << 30;
 inline internal::Topology FourNodes() {
   Error error;
   auto topology =
-      internal::Topology::Make({{.node_id = 0, .cpus = {0, 1}, .memory_bytes = 8 * kGiB},
+      internal::Topology::Make({{.node_id = 0, .cpus = {0, 1}, .memory_bytes = 8 * kGiB, .cache_groups = {{0}, {1}}},
                                 {.node_id = 1, .cpus = {2, 3}, .memory_bytes = 8 * kGiB},
                                 {.node_id = 4, .memory_bytes = 8 * kGiB},
                                 {.node_id = 7, .memory_bytes = 8 * kGiB}},

@@ -47,6 +47,41 @@ TEST(ArenaSet, EachUsableNodeHasAWindowAndCpusTheirHome) {
   EXPECT_THAT(os.complaints(), IsEmpty());
 }
 
+Topology NodesWithCaches() {
+  Error error;
+  auto topology =
+      Topology::Make({{.node_id = 0, .cpus = {0, 1, 4, 5}, .memory_bytes = kGiB, .cache_groups = {{0, 4}, {1, 5}}},
+                      {.node_id = 1, .cpus = {2, 3}, .memory_bytes = kGiB, .cache_groups = {{2, 3}}},
+                      {.node_id = 4, .memory_bytes = kGiB},
+                      {.node_id = 7, .cpus = {8, 9}, .cache_groups = {{8}, {9}}}},  // CPUs only, nearest to node 1
+                     {{10, 21, 21, 31}, {21, 10, 31, 21}, {21, 31, 10, 31}, {31, 21, 31, 10}}, &error);
+  EXPECT_TRUE(topology) << error.ToString();
+  return *topology;
+}
+
+TEST(ArenaSet, CacheGroupsAreNumberedByTheHomeOfTheirCpus) {
+  SimulatedOs os(EachNode(4, 1024 * kMiB));
+  const Arenas arenas(os, Options(64 * kMiB), NodesWithCaches());
+  const ArenaSet& set = *arenas.set;
+  ASSERT_EQ(set.window_count(), 3u);
+  EXPECT_EQ(set.CacheGroupCount(0), 2u);
+  EXPECT_EQ(set.CacheGroupCount(1), 3u) << "its own and those of the CPU-only node";
+  EXPECT_EQ(set.CacheGroupCount(2), 0u) << "memory only";
+  for (const auto& [cpu, group] : {std::pair{0, 0u}, {4, 0u}, {1, 1u}, {5, 1u}, {2, 0u}, {3, 0u}, {8, 1u}, {9, 2u}}) {
+    EXPECT_EQ(set.CacheGroupOfCpu(cpu), group) << "CPU " << cpu;
+  }
+  for (const int unknown : {-1, 6, 10, 100'000}) EXPECT_EQ(set.CacheGroupOfCpu(unknown), 0u);
+}
+
+TEST(ArenaSet, OneNodeForAllIsTheHomeOfEveryCacheGroup) {
+  SimulatedOs os(EachNode(4, 1024 * kMiB));
+  const Arenas arenas(os, Options(64 * kMiB, Placement::Node(1)), NodesWithCaches());
+  ASSERT_EQ(arenas.set->window_count(), 1u);
+  EXPECT_EQ(arenas.set->CacheGroupCount(0), 5u);
+  EXPECT_EQ(arenas.set->CacheGroupOfCpu(5), 1u);
+  EXPECT_EQ(arenas.set->CacheGroupOfCpu(9), 4u);
+}
+
 TEST(ArenaSet, RunsLieInTheirWindow) {
   SimulatedOs os(EachNode(4, 1024 * kMiB));
   const Arenas arenas(os, Options(64 * kMiB), FourNodes());

@@ -4,9 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <memory>
+#include <random>
 #include <set>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "pool/arena/arenas.h"
@@ -17,13 +22,14 @@ namespace {
 using ::hugepool::testing::Arenas;
 using ::hugepool::testing::EachNode;
 using ::hugepool::testing::FourNodes;
+using ::hugepool::testing::kGiB;
 using ::hugepool::testing::kMiB;
 using ::hugepool::testing::SimulatedOs;
 
 struct Caches {
   explicit Caches(size_t budget_bytes, Placement placement = Placement::Local(), size_t capacity_bytes = 64 * kMiB,
-                  CpuCacheMode mode = CpuCacheMode::kAuto)
-      : os(EachNode(64, 1024 * kMiB)), arenas(os, Options(placement, capacity_bytes), FourNodes()) {
+                  CpuCacheMode mode = CpuCacheMode::kAuto, const Topology& topology = FourNodes())
+      : os(EachNode(64, 1024 * kMiB)), arenas(os, Options(placement, capacity_bytes), topology) {
     Error error;
     policy = std::make_unique<PlacementPolicy>(placement, *arenas.set);
     slabs = SlabSet::Create(*arenas.set, arenas.metadata, &error);
@@ -38,6 +44,17 @@ struct Caches {
     return options;
   }
   int NodeOf(void* object) const { return os.NodeOf(object); }
+  std::vector<void*> AllocateOn(int cpu, size_t count, SizeClass size_class) {
+    SimulatedOs::SetCpu(cpu);
+    std::vector<void*> objects;
+    while (objects.size() < count) objects.push_back(cache->Allocate(size_class));
+    return objects;
+  }
+  void DeallocateOn(int cpu, const std::vector<void*>& objects, SizeClass size_class) {
+    SimulatedOs::SetCpu(cpu);
+    for (void* object : objects) cache->Deallocate(object, size_class);
+  }
+  uint64_t depot_bytes() const { return cache->cached_bytes() - cache->magazine_bytes(); }
   uint64_t OutsideSlabs() {
     uint64_t bytes = 0;
     uint64_t count = 0;
@@ -244,6 +261,129 @@ TEST(CpuCache, WhatOtherCpusHoldBackIsFetchedBeforeAnythingIsRefused) {
   SimulatedOs::SetCpu(1);
   EXPECT_EQ(caches.cache->Allocate(ClassFor(kMaxSlabBytes)), objects.back());
   EXPECT_EQ(caches.cache->Allocate(ClassFor(kMaxSlabBytes)), nullptr);
+}
+
+// Two nodes of two last-level caches each. Node 0: CPUs 0, 1 and 2, 3; node 1: CPUs 4, 5 and 6, 7.
+Topology TwoNodesOfTwoCaches() {
+  Error error;
+  auto topology =
+      Topology::Make({{.node_id = 0, .cpus = {0, 1, 2, 3}, .memory_bytes = 8 * kGiB, .cache_groups = {{0, 1}, {2, 3}}},
+                      {.node_id = 1, .cpus = {4, 5, 6, 7}, .memory_bytes = 8 * kGiB, .cache_groups = {{4, 5}, {6, 7}}}},
+                     {}, &error);
+  EXPECT_TRUE(topology) << error.ToString();
+  return *topology;
+}
+
+class CpuCacheGroups : public ::testing::TestWithParam<Placement> {
+ protected:
+  // What CPU 0 and CPU 2 may free so that some of it overflows into the depots, which have room for all of that.
+  static constexpr size_t kFreedCount = kBudgetBytes / 1024 + 100;
+  static constexpr size_t kTakenCount = 64;
+  const SizeClass size_class_ = ClassFor(1024);
+
+  Caches caches_{kBudgetBytes, GetParam(), 64 * kMiB, CpuCacheMode::kAuto, TwoNodesOfTwoCaches()};
+};
+
+INSTANTIATE_TEST_SUITE_P(Placements, CpuCacheGroups, ::testing::Values(Placement::Local(), Placement::Interleave()),
+                         [](const auto& parameter) { return ToString(parameter.param); });
+
+TEST_P(CpuCacheGroups, WhatACpuFreesItsNeighboursAtTheCacheGetFirst) {
+  const std::vector<void*> left = caches_.AllocateOn(0, kFreedCount, size_class_);
+  const std::vector<void*> right = caches_.AllocateOn(2, kFreedCount, size_class_);
+  caches_.cache->Drain();
+  caches_.DeallocateOn(0, left, size_class_);
+  caches_.DeallocateOn(2, right, size_class_);
+  const uint64_t outside_bytes = caches_.OutsideSlabs();
+  EXPECT_THAT(caches_.AllocateOn(1, kTakenCount, size_class_), ::testing::IsSubsetOf(left));
+  EXPECT_THAT(caches_.AllocateOn(3, kTakenCount, size_class_), ::testing::IsSubsetOf(right));
+  EXPECT_EQ(caches_.OutsideSlabs(), outside_bytes) << "the slabs were not asked";
+}
+
+TEST_P(CpuCacheGroups, WhatAnIdleCacheGroupHasLeftIsUsedBeforeTheSlabs) {
+  const std::vector<void*> left = caches_.AllocateOn(0, kFreedCount, size_class_);
+  caches_.cache->Drain();
+  caches_.DeallocateOn(0, left, size_class_);
+  const uint64_t outside_bytes = caches_.OutsideSlabs();
+  EXPECT_THAT(caches_.AllocateOn(2, kTakenCount, size_class_), ::testing::IsSubsetOf(left));
+  EXPECT_EQ(caches_.OutsideSlabs(), outside_bytes);
+}
+
+TEST(CpuCache, GroupsOfAnotherNodeHandOverToDifferentDepots) {
+  Caches caches(kBudgetBytes, Placement::Local(), 64 * kMiB, CpuCacheMode::kAuto, TwoNodesOfTwoCaches());
+  const SizeClass size_class = ClassFor(1024);
+  const std::vector<void*> by_4 = caches.AllocateOn(0, 100, size_class);
+  const std::vector<void*> by_6 = caches.AllocateOn(0, 100, size_class);
+  caches.cache->Drain();
+  caches.DeallocateOn(4, by_4, size_class);
+  caches.DeallocateOn(6, by_6, size_class);
+  const uint64_t outside_bytes = caches.OutsideSlabs();
+  EXPECT_THAT(caches.AllocateOn(0, 50, size_class), ::testing::IsSubsetOf(by_4));
+  EXPECT_THAT(caches.AllocateOn(2, 50, size_class), ::testing::IsSubsetOf(by_6));
+  EXPECT_EQ(caches.OutsideSlabs(), outside_bytes);
+}
+
+TEST(CpuCache, TheDepotsOfANodeHoldAtMostTheBudgetTogether) {
+  Caches caches(kBudgetBytes, Placement::Node(0), 64 * kMiB, CpuCacheMode::kAuto, TwoNodesOfTwoCaches());
+  const SizeClass size_class = ClassFor(1024);
+  std::vector<void*> objects = caches.AllocateOn(0, 8000, size_class);
+  caches.cache->Drain();
+  for (size_t i = 0; i < objects.size(); ++i) {
+    caches.DeallocateOn(static_cast<int>(i / 1000), {objects[i]}, size_class);
+    ASSERT_LE(caches.depot_bytes(), kBudgetBytes);
+  }
+  EXPECT_GT(caches.depot_bytes(), kBudgetBytes * 9 / 10);
+  EXPECT_EQ(caches.OutsideSlabs(), caches.cache->cached_bytes());
+  EXPECT_TRUE(caches.cache->Drain());
+  EXPECT_EQ(caches.cache->cached_bytes(), 0u);
+  EXPECT_EQ(caches.OutsideSlabs(), 0u);
+}
+
+TEST_P(CpuCacheGroups, NothingIsLostOnTheWayThroughTheDepots) {
+  std::mt19937 random(20260101);
+  const std::array<SizeClass, 3> classes = {ClassFor(64), ClassFor(1024), ClassFor(9000)};
+  std::array<std::vector<void*>, 3> live;
+  uint64_t live_bytes = 0;
+  for (size_t step = 0; step < 20'000; ++step) {
+    SimulatedOs::SetCpu(static_cast<int>(random() % 9));  // CPU 8: nobody knows it
+    const size_t kind = random() % classes.size();
+    const uint64_t object_bytes = caches_.slabs->classes().ObjectBytes(classes[kind]);
+    // Up and down in turns, so that the depots fill and empty.
+    const bool allocate = random() % 100 < (step / 2000 % 2 == 0 ? 80u : 20u);
+    std::array<void*, 40> objects;
+    size_t count = 1 + random() % objects.size();
+    if (allocate) {
+      count = caches_.cache->AllocateBatch(classes[kind], objects.data(), count);
+      live[kind].insert(live[kind].end(), objects.begin(), objects.begin() + static_cast<ptrdiff_t>(count));
+      live_bytes += count * object_bytes;
+    } else {
+      count = std::min(count, live[kind].size());
+      for (size_t i = 0; i < count; ++i) {
+        std::swap(live[kind][random() % live[kind].size()], live[kind].back());
+        objects[i] = live[kind].back();
+        live[kind].pop_back();
+      }
+      caches_.cache->DeallocateBatch(classes[kind], objects.data(), count);
+      live_bytes -= count * object_bytes;
+    }
+    if (step % 50 == 0) {
+      ASSERT_EQ(caches_.OutsideSlabs(), live_bytes + caches_.cache->cached_bytes());
+      ASSERT_LE(caches_.depot_bytes(), 2 * kBudgetBytes);
+      std::array<uint64_t, kMaxClassCount> all{};
+      std::array<uint64_t, kMaxClassCount> by_window{};
+      caches_.cache->AddCached(all.data());
+      for (size_t window = 0; window < 2; ++window) caches_.cache->AddCachedOf(window, by_window.data());
+      ASSERT_EQ(all, by_window);
+    }
+    if (step % 5000 == 4999) {
+      caches_.cache->Drain();
+      ASSERT_EQ(caches_.OutsideSlabs(), live_bytes);
+    }
+  }
+  std::set<void*> once;
+  for (const std::vector<void*>& objects : live) once.insert(objects.begin(), objects.end());
+  EXPECT_EQ(once.size(), live[0].size() + live[1].size() + live[2].size());
+  std::string why;
+  EXPECT_TRUE(caches_.slabs->Check(&why)) << why;
 }
 
 TEST(CpuCache, ThreadsOnOneCpuAndDrainsGetAlong) {

@@ -107,6 +107,19 @@ class MadeUpMachine {
     Write(folder + "surplus_hugepages", "0\n");
   }
 
+  // A last-level cache that these online CPUs share.
+  void AddCache(const std::vector<int>& cpus) const {
+    std::string list;
+    for (const int cpu : cpus) list += (list.empty() ? "" : ",") + std::to_string(cpu);
+    for (const int cpu : cpus) {
+      const std::string folder = "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/cache/index3/";
+      Write(folder + "level", "3\n");
+      Write(folder + "type", "Unified\n");
+      Write(folder + "size", "32768K\n");
+      Write(folder + "shared_cpu_map", Mask(list) + "\n");
+    }
+  }
+
   void Allow(const std::string& cpus, const std::string& nodes) const {
     Write("/proc/self/status", "Name:\ttest\nCpus_allowed_list:\t" + cpus + "\nMems_allowed_list:\t" + nodes + "\n");
   }

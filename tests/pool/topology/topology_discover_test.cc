@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 
 #include "pool/topology/made_up_machine.h"
 #include "topology/system_files.h"
@@ -108,6 +109,40 @@ TEST(TopologyDiscover, AgreesWithTheKernelsFiles) {
   }
 }
 
+// What the kernel's own files say about the cache of level 3 of a CPU: those CPUs; empty: nothing.
+std::vector<int> KernelsCacheGroup(const SystemFiles& files, int cpu) {
+  const std::string folder = "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/cache";
+  for (const uint64_t number : files.NumberedFolders(folder, "index", "")) {
+    const std::string cache = folder + "/index" + std::to_string(number);
+    if (files.Text(cache + "/level") != "3") continue;
+    return files.IdList(cache + "/shared_cpu_list", kMaxCpuId, nullptr).value_or(std::vector<int>{});
+  }
+  return {};
+}
+
+TEST(TopologyDiscover, AgreesWithTheKernelsFilesOnCachesThatCpusShare) {
+  const SystemFiles files;
+  Error error;
+  const auto topology = Topology::Discover(&error);
+  ASSERT_TRUE(topology) << error.ToString();
+  size_t cache_count = 0;
+  for (size_t index = 0; index < topology->node_count(); ++index) {
+    const TopologyNode& node = topology->node(ToNodeIndex(index));
+    for (const std::vector<int>& group : node.cache_groups) {
+      for (const int cpu : group) {
+        const std::vector<int> sharing = KernelsCacheGroup(files, cpu);
+        std::vector<int> of_node;
+        std::set_intersection(sharing.begin(), sharing.end(), node.cpus.begin(), node.cpus.end(),
+                              std::back_inserter(of_node));
+        if (of_node.empty()) continue;
+        EXPECT_EQ(of_node, group) << "CPU " << cpu;
+        ++cache_count;
+      }
+    }
+  }
+  if (cache_count == 0) GTEST_SKIP() << "the kernel names no cache of level 3 on this machine";
+}
+
 TEST(TopologyDiscover, SparseIdsMemoryOnlyAndCpuOnlyNodes) {
   const MadeUpMachine machine;
   machine.Build({{.node_id = 0, .cpus = "0-1", .memory_bytes = 16 * kGiB, .distances = "10 21 31"},
@@ -128,6 +163,73 @@ TEST(TopologyDiscover, SparseIdsMemoryOnlyAndCpuOnlyNodes) {
   EXPECT_EQ(topology->distance(ToNodeIndex(2), ToNodeIndex(1)), 17u);
   EXPECT_EQ(topology->UsableNodeIds(), "0, 2");
   EXPECT_EQ(topology->HomeOfCpu(2), ToNodeIndex(1));
+}
+
+using Groups = std::vector<std::vector<int>>;
+
+// By node, of 4 nodes of 4 CPUs each that has these last-level caches.
+std::vector<Groups> CacheGroupsOfFourNodes(const Groups& caches) {
+  const MadeUpMachine machine;
+  std::vector<MadeUpNode> nodes;
+  for (int node_id = 0; node_id < 4; ++node_id) {
+    nodes.push_back({.node_id = node_id,
+                     .cpus = std::to_string(4 * node_id) + "-" + std::to_string(4 * node_id + 3),
+                     .memory_bytes = 16 * kGiB,
+                     .distances = node_id == 0   ? "10 12 12 12"
+                                  : node_id == 1 ? "12 10 12 12"
+                                  : node_id == 2 ? "12 12 10 12"
+                                                 : "12 12 12 10"});
+  }
+  machine.Build(nodes, 64 * kGiB);
+  AddCpus(machine, 16);
+  machine.Allow("0-15", "0-3");
+  for (const std::vector<int>& cpus : caches) machine.AddCache(cpus);
+  Error error;
+  const auto topology = DiscoverAt(machine, &error);
+  EXPECT_TRUE(topology) << error.ToString();
+  std::vector<Groups> groups;
+  for (size_t index = 0; topology && index < topology->node_count(); ++index) {
+    groups.push_back(topology->node(ToNodeIndex(index)).cache_groups);
+  }
+  return groups;
+}
+
+TEST(TopologyDiscover, ANodesCpusAreOneCacheGroupWithOneLastLevelCacheAndWithNone) {
+  const std::vector<Groups> expected = {{{0, 1, 2, 3}}, {{4, 5, 6, 7}}, {{8, 9, 10, 11}}, {{12, 13, 14, 15}}};
+  EXPECT_EQ(CacheGroupsOfFourNodes({}), expected);
+  EXPECT_EQ(CacheGroupsOfFourNodes({{0, 1, 2, 3}, {4, 5, 6, 7}, {8, 9, 10, 11}, {12, 13, 14, 15}}), expected);
+}
+
+// A socket of eight last-level caches that is cut into four nodes; threads of a core may be numbered far apart.
+TEST(TopologyDiscover, EachOfANodesLastLevelCachesIsAGroup) {
+  const Groups caches = {{0, 2}, {1, 3}, {4, 6}, {5, 7}, {8, 10}, {9, 11}, {12, 14}, {13, 15}};
+  EXPECT_EQ(CacheGroupsOfFourNodes(caches),
+            (std::vector<Groups>{{{0, 2}, {1, 3}}, {{4, 6}, {5, 7}}, {{8, 10}, {9, 11}}, {{12, 14}, {13, 15}}}));
+}
+
+TEST(TopologyDiscover, ACacheOfTwoNodesIsAGroupOnEach) {
+  EXPECT_EQ(CacheGroupsOfFourNodes({{0, 1, 2, 3, 4, 5, 6, 7}, {8, 9, 10, 11, 12, 13, 14, 15}}),
+            (std::vector<Groups>{{{0, 1, 2, 3}}, {{4, 5, 6, 7}}, {{8, 9, 10, 11}}, {{12, 13, 14, 15}}}));
+}
+
+TEST(TopologyDiscover, CpusOfWhichNoCacheIsKnownAreAGroupBesideTheOthers) {
+  EXPECT_EQ(CacheGroupsOfFourNodes({{1, 2}, {4, 5}, {6, 7}}),
+            (std::vector<Groups>{{{0, 3}, {1, 2}}, {{4, 5}, {6, 7}}, {{8, 9, 10, 11}}, {{12, 13, 14, 15}}}));
+}
+
+TEST(TopologyDiscover, AnOfflineCpuIsInNoCacheGroup) {
+  const MadeUpMachine machine;
+  machine.Build({{.node_id = 0, .cpus = "0,2-3", .memory_bytes = 16 * kGiB, .distances = "10"}}, 16 * kGiB);
+  AddCpus(machine, 4);
+  machine.Write("/sys/devices/system/cpu/online", "0,2-3\n");
+  machine.Remove("/sys/devices/system/cpu/cpu1/topology");
+  machine.Allow("0,2-3", "0");
+  machine.AddCache({0, 1});  // as before CPU 1 went
+  machine.AddCache({2, 3});
+  Error error;
+  const auto topology = DiscoverAt(machine, &error);
+  ASSERT_TRUE(topology) << error.ToString();
+  EXPECT_THAT(topology->node(ToNodeIndex(0)).cache_groups, ElementsAre(ElementsAre(0), ElementsAre(2, 3)));
 }
 
 TEST(TopologyDiscover, EightNodesOf512GiB) {

@@ -13,6 +13,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 constexpr uint64_t kGiB = uint64_t{1} << 30;
 
@@ -79,6 +80,32 @@ TEST(TopologyMake, DistancesLeftOutAre10And20) {
   EXPECT_EQ(topology->distance(ToNodeIndex(1), ToNodeIndex(0)), 20u);
 }
 
+std::vector<std::vector<int>> CacheGroups(const Topology& topology, size_t index) {
+  return topology.node(ToNodeIndex(index)).cache_groups;
+}
+
+TEST(TopologyMake, CpusOfANodeWithoutAnyLastLevelCacheAreOneGroup) {
+  Error error;
+  const auto topology = Topology::Make(
+      {{.node_id = 0, .cpus = {5, 0, 1}, .memory_bytes = kGiB}, {.node_id = 1, .memory_bytes = kGiB}}, {}, &error);
+  ASSERT_TRUE(topology) << error.ToString();
+  EXPECT_THAT(CacheGroups(*topology, 0), ElementsAre(ElementsAre(0, 1, 5)));
+  EXPECT_THAT(CacheGroups(*topology, 1), IsEmpty()) << "a memory-only node";
+}
+
+TEST(TopologyMake, ACacheGroupNeverSpansNodesAndHasEachCpuOnce) {
+  const std::vector<std::vector<int>> caches = {{9, 2, 3}, {0, 1, 2}, {77}, {}, {3, 0}};
+  Error error;
+  const auto topology =
+      Topology::Make({{.node_id = 3, .cpus = {8, 9, 40}, .memory_bytes = kGiB, .cache_groups = caches},
+                      {.node_id = 0, .cpus = {0, 1, 2, 3}, .memory_bytes = kGiB, .cache_groups = caches}},
+                     {}, &error);
+  ASSERT_TRUE(topology) << error.ToString();
+  EXPECT_THAT(CacheGroups(*topology, 0), ElementsAre(ElementsAre(0, 1), ElementsAre(2, 3)));
+  EXPECT_THAT(CacheGroups(*topology, 1), ElementsAre(ElementsAre(8, 40), ElementsAre(9)))
+      << "8 and 40: those that no cache names";
+}
+
 struct BadMachine {
   const char* name;
   std::vector<TopologyNode> nodes;
@@ -127,8 +154,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadMachine{"ShortRow", TwoNodes(), {{10, 20}, {20}}, "row 1", "2 rows of 2"}),
     [](const auto& parameter) { return parameter.param.name; });
 
-// Invariant of the header, over 500 random machines.
-TEST(TopologyMake, UsableByDistanceHoldsEveryUsableNodeOnceNearestFirst) {
+// Invariants of the header, over 500 random machines.
+TEST(TopologyMake, EachUsableNodeIsInTheOrderOnceAndEachCpuInOneCacheGroup) {
   std::mt19937 random(20240611);
   for (int round = 0; round < 500; ++round) {
     const size_t node_count = 1 + random() % 12;
@@ -139,6 +166,10 @@ TEST(TopologyMake, UsableByDistanceHoldsEveryUsableNodeOnceNearestFirst) {
     for (const int node_id : ids) {
       TopologyNode node{.node_id = node_id, .memory_bytes = random() % 3 * kGiB, .allowed = random() % 4 != 0};
       for (size_t count = random() % 3; count > 0; --count) node.cpus.push_back(cpu++);
+      for (size_t count = random() % 4; count > 0; --count) {
+        std::vector<int>& group = node.cache_groups.emplace_back();
+        for (size_t size = random() % 4; size > 0; --size) group.push_back(static_cast<int>(random() % 30));
+      }
       nodes.push_back(node);
     }
     TopologyNode& sure = nodes[random() % node_count];  // at least one is usable
@@ -161,6 +192,14 @@ TEST(TopologyMake, UsableByDistanceHoldsEveryUsableNodeOnceNearestFirst) {
       if (topology->node(from).usable()) {
         ASSERT_EQ(order.front(), from);
       }
+      std::vector<int> grouped;
+      for (const std::vector<int>& group : topology->node(from).cache_groups) {
+        ASSERT_FALSE(group.empty());
+        ASSERT_TRUE(std::is_sorted(group.begin(), group.end()));
+        grouped.insert(grouped.end(), group.begin(), group.end());
+      }
+      std::sort(grouped.begin(), grouped.end());
+      ASSERT_EQ(grouped, topology->node(from).cpus);
       for (size_t at = topology->node(from).usable() ? 2 : 1; at < order.size(); ++at) {
         const auto before = std::pair(topology->distance(from, order[at - 1]), order[at - 1]);
         ASSERT_LT(before, std::pair(topology->distance(from, order[at]), order[at]));
