@@ -129,7 +129,9 @@ bool PoolCore::Build(const Topology& topology, Error* error) {
   view_.pool_bytes = arenas_->window_count() * arenas_->window_bytes();
   view_.slot_tags = arenas_->map().tags();
   view_.class_lines = slabs_->classes().lines();
-  return cache_->FillView(&view_, error);
+  if (!cache_->FillView(&view_, error)) return false;
+  outboxes_ = cache_->Outboxes(view_);
+  return true;
 }
 
 PoolCore::~PoolCore() {
@@ -209,10 +211,20 @@ void* PoolCore::AllocateRun(size_t bytes) {
   return run;
 }
 
-void PoolCore::Deallocate(void* block) {
+void PoolCore::Deallocate(void* block) noexcept {
+  // What most come for: a block of another node.
+  const uint64_t offset = reinterpret_cast<uint64_t>(block) - view_.pool_address;
+  if (offset < view_.pool_bytes) {
+    const SlotTag tag = __atomic_load_n(view_.slot_tags + (offset >> kSlotShift), __ATOMIC_RELAXED);
+    if (outboxes_.Push(block, offset, tag)) return;
+  }
+  DeallocateOther(block);
+}
+
+void PoolCore::DeallocateOther(void* block) {
+  const AddressMap& map = arenas_->map();
   if (block == nullptr) return;
   if (InChild()) return DeallocateInChild(block);
-  const AddressMap& map = arenas_->map();
   if (!map.Contains(block)) Die("foreign pointer freed", "%p is not in pool '%s'", block, options_.name.c_str());
   const size_t slot = map.SlotOf(block);
   const SlotTag tag = map.Tag(slot);
@@ -392,6 +404,7 @@ PoolStats PoolCore::Stats() {
     NodeStats& node = stats.nodes.emplace_back();
     arena.AddStats(&node);
     placement_->AddStats(window, &node);
+    cache_->AddStats(window, &node);
     for (const uint64_t bytes : node.committed_bytes) stats.committed_bytes += bytes;
     stats.refused_bind_count += arena.backing().refused_bind_count();
     stats.refused_locate_count += arena.backing().refused_locate_count();

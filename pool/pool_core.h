@@ -48,7 +48,7 @@ class PoolCore {
   void* AllocateClass(SizeClass size_class);
   size_t AllocateBatch(size_t bytes, void** blocks, size_t count);
   size_t AllocateClassBatch(SizeClass size_class, void** blocks, size_t count);
-  void Deallocate(void* block);
+  void Deallocate(void* block) noexcept;
   void Deallocate(void* block, size_t bytes);
   void DeallocateBatch(void* const* blocks, size_t count);
   size_t AddSizeClass(size_t bytes, Error* error);
@@ -72,6 +72,7 @@ class PoolCore {
 
   bool Build(const Topology& topology, Error* error);
   void* AllocateRun(size_t bytes);
+  void DeallocateOther(void* block);
   void AddClassStats(PoolStats* stats);
   void* AllocateInChild(size_t bytes, size_t alignment_bytes);
   void DeallocateInChild(void* block);
@@ -86,6 +87,7 @@ class PoolCore {
   std::unique_ptr<SlabSet> slabs_;
   std::unique_ptr<CpuCache> cache_;
   PercpuView view_;
+  CpuCache::OutboxView outboxes_;
   // Counters: relaxed, they publish nothing.
   std::atomic<uint64_t> run_bytes_{0};  // in users' hands, in runs
   std::atomic<uint64_t> run_count_{0};

@@ -74,6 +74,10 @@ inline constexpr NumberField<NodeStats> kNodeNumbers[] = {
      "Allocations that wanted this node and got another."},
     {"departed_bytes", &NodeStats::departed_bytes, "hugepool_departed_bytes_total",
      "Memory of allocations that wanted this node and got another."},
+    {"hand_over_count", &NodeStats::hand_over_count, "hugepool_hand_overs_total",
+     "Batches of this node's free blocks that CPUs of other nodes gave back."},
+    {"handed_over_block_count", &NodeStats::handed_over_block_count, "hugepool_handed_over_blocks_total",
+     "Free blocks of this node that CPUs of other nodes gave back in batches."},
     {"misplaced_count", &NodeStats::misplaced_count, "hugepool_misplaced_pages_total",
      "Pages that the kernel put on another node, given back at once."},
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <numeric>
 
 namespace hugepool::internal {
@@ -28,6 +29,7 @@ std::unique_ptr<CpuCache> CpuCache::Create(CpuCacheMode mode, SlabSet& slabs, Pl
   ArenaSet& arenas = slabs.arenas();
   cache->regions_ = CpuRegions::Create(mode, 1 + arenas.window_count(), budget_bytes, arenas.os(), metadata, error);
   if (cache->regions_ == nullptr) return nullptr;
+  cache->hand_overs_ = std::vector<HandOvers>(arenas.window_count());
   for (size_t window = 0; window < arenas.window_count(); ++window) {
     cache->depots_.push_back(
         DepotSet::Create(arenas.CacheGroupCount(window), budget_bytes, arenas.NodeIdOf(window), metadata, error));
@@ -43,8 +45,18 @@ bool CpuCache::FillView(PercpuView* view, Error* error) const {
 #if HUGEPOOL_PERCPU_INLINE
   view->rseq_offset = __rseq_offset;
 #endif
-  view->magazines = mode() == CpuCacheMode::kRseq ? regions_->magazines_of_cpu_0() : CpuRegions::ClosedMagazines(error);
+  view->magazines = mode() == CpuCacheMode::kRseq ? regions_->magazines_of_cpu_0(kHomeRow) : CpuRegions::ClosedMagazines(error);
   return view->magazines != nullptr;
+}
+
+CpuCache::OutboxView CpuCache::Outboxes(const PercpuView& view) const {
+  const bool open = mode() == CpuCacheMode::kRseq;
+  const size_t window_bytes = slabs_.arenas().window_bytes();
+  return {.magazines = open ? regions_->magazines_of_cpu_0(OutboxRow(0)) : view.magazines,
+          .row_bytes = open ? regions_->row_bytes() : 0,
+          .window_bytes = window_bytes,
+          .window_shift = static_cast<unsigned>(std::countr_zero(window_bytes)),
+          .rseq_offset = view.rseq_offset};
 }
 
 size_t CpuCache::BatchCount(SizeClass size_class) const {
@@ -58,10 +70,6 @@ CpuRegions::Region* CpuCache::RegionOf(int cpu, size_t row) {
   return regions_->FindOrMap(cpu, row, arenas.NodeIdOf(arenas.HomeOfCpu(cpu)));
 }
 
-bool CpuCache::IsHome(int cpu, size_t window) const {
-  return placement_.CachesAnyWindow() || window == slabs_.arenas().HomeOfCpu(cpu);
-}
-
 void* CpuCache::Allocate(SizeClass size_class) {
   const int cpu = slabs_.arenas().os().CurrentCpu();
   void* object = nullptr;
@@ -69,29 +77,34 @@ void* CpuCache::Allocate(SizeClass size_class) {
   return Refill(cpu, size_class);
 }
 
-// One window's blocks, from those that other CPUs gave back or from the slabs.
+// One window's blocks: those that this CPU was about to give back first, then what other CPUs gave back, else the slabs'.
 size_t CpuCache::FetchFrom(int cpu, size_t window, SizeClass size_class, void** objects, size_t count) {
-  const size_t group = slabs_.arenas().CacheGroupOfCpu(cpu);
-  const size_t taken =
-      depots_.empty() ? 0 : depots_[window]->Take(group, size_class, BytesOf(size_class), objects, count);
-  return taken != 0 ? taken : slabs_.bin(window, size_class).Allocate(objects, count);
-}
-
-// Blocks of the next window that has some, counted as departures; those that this CPU was about to send home first.
-size_t CpuCache::FetchElsewhere(int cpu, size_t target, SizeClass size_class, void** objects, size_t count) {
   size_t taken = 0;
-  placement_.Depart(target, BytesOf(size_class), [&](size_t window) {
-    if (regions_ != nullptr) taken = regions_->Pop(cpu, OutboxRow(window), TagOf(size_class), objects, count);
-    if (taken == 0) taken = FetchFrom(cpu, window, size_class, objects, count);
-    if (taken != 0) OpenFor(cpu, size_class, window);
-    return taken;
-  });
+  if (regions_ != nullptr) {
+    const size_t group = slabs_.arenas().CacheGroupOfCpu(cpu);
+    taken = regions_->Pop(cpu, OutboxRow(window), TagOf(size_class), objects, count);
+    if (taken < count) {
+      taken += depots_[window]->Take(group, size_class, BytesOf(size_class), objects + taken, count - taken);
+    }
+  }
+  if (taken == 0) taken = slabs_.bin(window, size_class).Allocate(objects, count);
+  if (taken != 0) OpenFor(cpu, size_class, window);
   return taken;
 }
 
+// Blocks of the target, or of the next window that has some, counted as departures.
 size_t CpuCache::Fetch(int cpu, size_t target, SizeClass size_class, void** objects, size_t count) {
-  const size_t taken = FetchFrom(cpu, target, size_class, objects, count);
-  return taken != 0 ? taken : FetchElsewhere(cpu, target, size_class, objects, count);
+  size_t taken = FetchFrom(cpu, target, size_class, objects, count);
+  if (taken != 0) return taken;
+  placement_.Depart(target, BytesOf(size_class), [&](size_t window) {
+    taken = FetchFrom(cpu, window, size_class, objects, count);
+    // A full node is asked in vain each time: not for a few blocks that happened to come back.
+    if (taken != 0 && taken <= count / 2) {
+      taken += slabs_.bin(window, size_class).Allocate(objects + taken, count - taken);
+    }
+    return taken;
+  });
+  return taken;
 }
 
 void* CpuCache::Refill(int cpu, SizeClass size_class) {
@@ -136,12 +149,12 @@ void CpuCache::CloseForHandles() {
   }
 }
 
-// Every CPU's magazine of the class: open for no window, or for its home again.
+// Every CPU's magazine and outboxes of the class: open for no window, or for their own again.
 void CpuCache::SetWindows(SizeClass size_class, bool closed) {
   regions_->ForEachRegion([&](size_t cpu, size_t row, CpuRegions::Region& region) {
-    if (row != kHomeRow || !region.tags.Has(TagOf(size_class))) return;
+    if (!region.tags.Has(TagOf(size_class))) return;
     std::atomic_ref(region.magazines[TagOf(size_class)].header.window_address)
-        .store(closed ? NoWindow() : AddressOf(HomeOf(static_cast<int>(cpu))), std::memory_order_relaxed);
+        .store(closed ? NoWindow() : AddressOf(WindowOfRow(static_cast<int>(cpu), row)), std::memory_order_relaxed);
   });
 }
 
@@ -155,27 +168,31 @@ void CpuCache::CountClosedFrees(SizeClass size_class, size_t count) {
   if (guarded.closed.exchange(false, std::memory_order_relaxed)) SetWindows(size_class, false);
 }
 
-// The CPU's magazine takes back blocks of this window from now on, and those of the home window no more.
+// The CPU's empty magazine is about to be filled from this window, and takes back blocks of it, and of no other, from now
+// on. What is freed of another one waits in its outbox: so a node that is full, and some of whose blocks come free now
+// and then, costs a change of the window for each batch, not for each block.
 void CpuCache::OpenFor(int cpu, SizeClass size_class, size_t window) {
-  if (regions_ == nullptr || placement_.CachesAnyWindow() || IsClosed(size_class)) return;
+  if (regions_ == nullptr || !Spills() || IsClosed(size_class)) return;
   CpuRegions::Region* const region = RegionOf(cpu, kHomeRow);
   if (region == nullptr) return;
   // Relaxed: where a block goes is a matter of cost, not of correctness.
-  std::atomic_ref(region->magazines[TagOf(size_class)].header.window_address)
-      .store(AddressOf(window), std::memory_order_relaxed);
+  const std::atomic_ref address(region->magazines[TagOf(size_class)].header.window_address);
+  if (address.load(std::memory_order_relaxed) != AddressOf(window)) {
+    address.store(AddressOf(window), std::memory_order_relaxed);
+  }
 }
 
-// A block of the home window came back to a magazine that is open for another: the home node has room again.
-void CpuCache::CloseSpill(int cpu, SizeClass size_class) {
-  OpenFor(cpu, size_class, slabs_.arenas().HomeOfCpu(cpu));
-  std::array<void*, kBatchMaxCount> objects;
-  for (size_t left = kMagazineMaxCount; left != 0 && IsOn(cpu);) {
-    const size_t taken =
-        regions_->Pop(cpu, kHomeRow, TagOf(size_class), objects.data(), std::min(left, objects.size()));
-    if (taken == 0) return;
-    Return(cpu, size_class, objects.data(), taken);
-    left -= taken;
+// Where this CPU puts free blocks of a window: into the magazine that is open for it, or into the window's outbox.
+size_t CpuCache::RowFor(int cpu, size_t window, SizeClass size_class) {
+  if (placement_.CachesAnyWindow()) return kHomeRow;
+  const CpuRegions::Region* const region = RegionOf(cpu, kHomeRow);
+  uint64_t address = 0;
+  if (region != nullptr && Spills() && !IsClosed(size_class)) {
+    address =
+        std::atomic_ref(region->magazines[TagOf(size_class)].header.window_address).load(std::memory_order_relaxed);
   }
+  const bool open = address == 0 ? window == slabs_.arenas().HomeOfCpu(cpu) : address == AddressOf(window);
+  return open ? kHomeRow : OutboxRow(window);
 }
 
 // Room for another batch in this magazine, as far as the CPU's budget and the classes that miss less give it. False:
@@ -196,10 +213,9 @@ bool CpuCache::Grow(int cpu, size_t row, SizeClass size_class) {
   const size_t count = static_cast<size_t>(paid_bytes / object_bytes);
   if (count != 0 && capacity == 0) {
     region.tags.Add(tag);
-    const uint64_t home = IsClosed(size_class) ? NoWindow() : AddressOf(HomeOf(cpu));
+    const uint64_t address = IsClosed(size_class) ? NoWindow() : AddressOf(WindowOfRow(cpu, row));
     uint64_t none = 0;
-    std::atomic_ref(magazine.header.window_address)
-        .compare_exchange_strong(none, row == kHomeRow ? home : AddressOf(row - 1), std::memory_order_relaxed);
+    std::atomic_ref(magazine.header.window_address).compare_exchange_strong(none, address, std::memory_order_relaxed);
   }
   const size_t grown = count == 0 ? 0 : CpuRegions::Grow(magazine, count, limit);
   state.spare_bytes.fetch_add(paid_bytes - static_cast<int64_t>(grown) * object_bytes, std::memory_order_relaxed);
@@ -274,8 +290,11 @@ uint64_t CpuCache::NoWindow() const {
   return AddressOf(0) + slabs_.arenas().window_count() * slabs_.arenas().window_bytes();
 }
 
-// The window that a CPU's magazines are open for; the first, where they take any.
-size_t CpuCache::HomeOf(int cpu) const { return placement_.CachesAnyWindow() ? 0 : slabs_.arenas().HomeOfCpu(cpu); }
+// The window that a CPU's magazines are open for by themselves (the first, where they take any), or its outboxes of a row.
+size_t CpuCache::WindowOfRow(int cpu, size_t row) const {
+  if (row != kHomeRow) return row - 1;
+  return placement_.CachesAnyWindow() ? 0 : slabs_.arenas().HomeOfCpu(cpu);
+}
 
 void CpuCache::Deallocate(void* object, SizeClass size_class) { DeallocateBatch(size_class, &object, 1); }
 
@@ -292,15 +311,7 @@ void CpuCache::DeallocateBatch(SizeClass size_class, void* const* objects, size_
     const size_t window = map.WindowOf(objects[first]);
     size_t last = first + 1;
     while (last < count && (placement_.CachesAnyWindow() || map.WindowOf(objects[last]) == window)) ++last;
-    size_t row = IsHome(cpu, window) ? kHomeRow : OutboxRow(window);
-    CpuRegions::Region* const home = RegionOf(cpu, kHomeRow);
-    if (home != nullptr && placement_.MayDepart() && !placement_.CachesAnyWindow() && !IsClosed(size_class)) {
-      const uint64_t address =
-          std::atomic_ref(home->magazines[tag].header.window_address).load(std::memory_order_relaxed);
-      const uint64_t wanted = AddressOf(window);
-      if (row == kHomeRow && address != 0 && address != wanted) CloseSpill(cpu, size_class);
-      if (row != kHomeRow && address == wanted) row = kHomeRow;  // a spill of that window
-    }
+    const size_t row = RowFor(cpu, window, size_class);
     while (first < last) {
       size_t kept = regions_->Push(cpu, row, tag, objects + first, last - first);
       first += kept;
@@ -360,6 +371,10 @@ void CpuCache::Return(int cpu, SizeClass size_class, void* const* objects, size_
   const size_t group = slabs_.arenas().CacheGroupOfCpu(cpu);
   const auto drains = [&map](const void* object) { return map.Tag(map.SlotOf(object)) == kDraining; };
   ForEachWindow(objects, count, [&](size_t window, void* const* some, size_t some_count) {
+    if (!hand_overs_.empty() && window != slabs_.arenas().HomeOfCpu(cpu)) {
+      hand_overs_[window].count.fetch_add(1, std::memory_order_relaxed);
+      hand_overs_[window].block_count.fetch_add(some_count, std::memory_order_relaxed);
+    }
     if (std::any_of(some, some + some_count, drains)) {
       return slabs_.bin(window, size_class).Free(some, some_count);
     }
@@ -434,6 +449,12 @@ void CpuCache::AddCachedOf(size_t window, uint64_t* counts) const {
     });
   });
   for (size_t i = 0; i < kMaxClassCount; ++i) counts[i] += depots_[window]->count(ToSizeClass(i));
+}
+
+void CpuCache::AddStats(size_t window, NodeStats* stats) const {
+  if (hand_overs_.empty()) return;
+  stats->hand_over_count = hand_overs_[window].count.load(std::memory_order_relaxed);
+  stats->handed_over_block_count = hand_overs_[window].block_count.load(std::memory_order_relaxed);
 }
 
 uint64_t CpuCache::cached_count() const {

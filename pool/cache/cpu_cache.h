@@ -1,18 +1,19 @@
 // CpuCache: free blocks at hand for each CPU, in front of the slabs: what moves between magazines, outboxes, depots and
 // slabs, when, and within which budget.
 //
-// Shape      CpuRegions holds the magazines and outboxes. A magazine that runs empty is filled by a batch from a depot
-//            of the target window (that of the CPUs which share its last-level cache first), else from its slabs, else
-//            (where the placement allows) from the next window, for whose blocks the magazine is then open too. One that is
-//            full gives a batch to a depot of its window, an outbox to one of its own window; what the depots have no room
-//            for goes to the slabs.
+// Shape      CpuRegions holds the magazines and outboxes. A magazine that runs empty is filled by a batch of the target
+//            window: what this CPU's outbox for it holds, and the depots (that of the CPUs which share its last-level cache
+//            first), else the slabs; else (where the placement allows) of the next window. It is open for blocks of the
+//            window that filled it; those of all others go to their outboxes. A magazine or outbox that is full gives a
+//            batch to a depot of its window; what the depots have no room for goes to the slabs.
 // Units      objects; bytes of class size
 // Owner      the PoolCore
 // Threads    any; depots and bins guard themselves, no lock is held while another is asked for
 // Invariant  capacities of a CPU's magazines and outboxes, in bytes, + its spare bytes = the budget; a budget moves to the
 //            classes that miss, from those that did not since the hand last passed
 // Errors     Allocate returns nullptr when node, neighbours (where allowed) and every cache are exhausted
-// Cost       a hit, by the fast path in hugepool/internal/percpu.h, no lock; a batch one or two
+// Cost       a hit, by the fast path in hugepool/internal/percpu.h, no lock; a free into an outbox a call more, no lock; a
+//            batch one or two
 // Source     Bonwick & Adams, Magazines and Vmem, USENIX 2001; the moving budget: a clock hand, as in page replacement
 #ifndef HUGEPOOL_CACHE_CPU_CACHE_H_
 #define HUGEPOOL_CACHE_CPU_CACHE_H_
@@ -73,12 +74,38 @@ class CpuCache {
   // Cached objects by class, added to counts[kMaxClassCount]: all, and those whose home is the window.
   void AddCached(uint64_t* counts) const;
   void AddCachedOf(size_t window, uint64_t* counts) const;
+  // What CPUs of other nodes handed over to this window's; the rest of *stats is not touched.
+  void AddStats(size_t window, NodeStats* stats) const;
   CpuCacheMode mode() const { return regions_ == nullptr ? CpuCacheMode::kOff : regions_->mode(); }
 
+  // For a free block of a window for which this CPU's magazine is not open: into the outbox, by one sequence as the fast
+  // path's. Constant while the pool lives.
+  struct OutboxView {
+    Magazine* magazines = nullptr;  // of CPU 0 for window 0, by slot tag; zeros in another mode
+    size_t row_bytes = 0;           // to those for the next window
+    uint64_t window_bytes = 0;
+    unsigned window_shift = 0;
+    int64_t rseq_offset = 0;
+
+    // offset: from the first window. False, and nothing is done: another mode, an outbox that is full, closed or was
+    // never opened (so for a tag that is no class's), a forked child. Deallocate knows what then.
+    bool Push(void* object, uint64_t offset, uint64_t tag) const {
+      const size_t bytes = (offset >> window_shift) * row_bytes + tag * sizeof(Magazine);
+      return PercpuPush<false>(MagazineAt(magazines, bytes), window_bytes, rseq_offset, object);
+    }
+  };
+  // view: filled by FillView.
+  OutboxView Outboxes(const PercpuView& view) const;
   // What the fast path needs of the caches; the rest of the view is not touched.
   bool FillView(PercpuView* view, Error* error) const;
 
  private:
+  // Batches that CPUs of other nodes gave back, and the blocks in them. Relaxed: counts, they publish nothing.
+  struct HandOvers {
+    std::atomic<uint64_t> count{0};
+    std::atomic<uint64_t> block_count{0};
+  };
+
   CpuCache(SlabSet& slabs, PlacementPolicy& placement, size_t budget_bytes)
       : slabs_(slabs), placement_(placement), budget_bytes_(budget_bytes) {}
 
@@ -89,11 +116,11 @@ class CpuCache {
   // visit(window, objects, count): neighbours that share a window, together.
   template <typename Visit>
   void ForEachWindow(void* const* objects, size_t count, Visit visit) const;
-  bool IsHome(int cpu, size_t window) const;
+  // Whether a magazine may be open for another window than its CPU's home.
+  bool Spills() const { return placement_.MayDepart() && !placement_.CachesAnyWindow(); }
   void* Refill(int cpu, SizeClass size_class);
   size_t Fetch(int cpu, size_t target, SizeClass size_class, void** objects, size_t count);
   size_t FetchFrom(int cpu, size_t window, SizeClass size_class, void** objects, size_t count);
-  size_t FetchElsewhere(int cpu, size_t target, SizeClass size_class, void** objects, size_t count);
   // Magazines of a class with a handle while slabs of it drain. All relaxed: what they decide is a matter of cost.
   struct Guarded {
     std::atomic<bool> has_handle{false};
@@ -108,7 +135,7 @@ class CpuCache {
   void CountClosedFrees(SizeClass size_class, size_t count);
 
   void OpenFor(int cpu, SizeClass size_class, size_t window);
-  void CloseSpill(int cpu, SizeClass size_class);
+  size_t RowFor(int cpu, size_t window, SizeClass size_class);
   bool Grow(int cpu, size_t row, SizeClass size_class);
   static int64_t TakeSpare(CpuRegions::Cpu& state, int64_t wanted_bytes);
   int64_t Steal(int cpu, size_t row, size_t tag, int64_t needed_bytes);
@@ -116,7 +143,7 @@ class CpuCache {
   void ReturnExcess(int cpu, size_t row, SizeClass size_class, const Magazine& magazine);
   uint64_t AddressOf(size_t window) const;
   uint64_t NoWindow() const;
-  size_t HomeOf(int cpu) const;
+  size_t WindowOfRow(int cpu, size_t row) const;
   void AddMagazines(uint64_t* counts) const;
   void Return(int cpu, SizeClass size_class, void* const* objects, size_t count);
   void Surplus(SizeClass size_class, void* const* objects, size_t count);
@@ -128,6 +155,7 @@ class CpuCache {
   // Who sets it drains, with no lock held. Acquire and release: one drain sees what the one before left.
   std::atomic<bool> drain_owned_{false};
   std::vector<std::unique_ptr<DepotSet>> depots_;  // by window
+  std::vector<HandOvers> hand_overs_;              // by window
   std::array<Guarded, kMaxClassCount> guarded_;
 };
 

@@ -117,9 +117,10 @@ class CpuRegions {
   template <typename Visit>
   void ForEachRegion(Visit visit) const;
 
-  // For the fast path: the home row's magazines of CPU 0. Without sequences, as many zeros as there may be CPUs, mapped once
-  // for all pools of the process.
-  Magazine* magazines_of_cpu_0() const { return FirstOf(0); }
+  // For the fast path, in rseq mode: a row's magazines of CPU 0, and how far it is to the next row's. Without sequences,
+  // as many zeros as there may be CPUs, mapped once for all pools of the process.
+  Magazine* magazines_of_cpu_0(size_t row) const { return FirstOf(row); }
+  size_t row_bytes() const { return RowBytes(cpu_limit_); }
   static Magazine* ClosedMagazines(Error* error);
 
  private:

@@ -161,8 +161,9 @@ size_t SlabBin::Allocate(void** objects, size_t count) {
   void* run = allocate();
   // A long slab may be too much to ask of a node that is nearly full.
   if (run == nullptr && kind == SlabKind::kNormal) {
+    const size_t refused_slot_count = InfoOfKind(kind).slot_count();
     kind = SlabKind::kShort;
-    run = allocate();
+    if (InfoOfKind(kind).slot_count() < refused_slot_count) run = allocate();
   }
   const Backing backing = run == nullptr ? Backing::kSmall : window_.arenas->BackingOf(run);
   MutexLock lock(mutex_);

@@ -28,6 +28,8 @@ struct NodeStats {
   uint64_t unverified_bytes = 0;                        // the kernel would not say on which node these lie
   uint64_t departure_count = 0;                         // allocations that wanted this node and got another
   uint64_t departed_bytes = 0;                          // the same, in bytes (cumulative)
+  uint64_t hand_over_count = 0;                         // batches of its blocks that other nodes' CPUs gave back
+  uint64_t handed_over_block_count = 0;                 // the blocks in them: freed on another node
   std::array<uint64_t, kBackingCount> refused_count{};  // by Backing: populations that this node could not serve
   uint64_t misplaced_count = 0;                         // pages that the kernel put elsewhere; given back at once
 };

@@ -218,6 +218,10 @@ TEST(CpuCache, ABlockFreedElsewhereComesHomeInBatches) {
   for (size_t i = 0; i < 500; ++i) objects.push_back(caches.cache->Allocate(ClassFor(64)));
   SimulatedOs::SetCpu(0);
   for (void* object : objects) caches.cache->Deallocate(object, ClassFor(64));
+  NodeStats handed_over;
+  caches.cache->AddStats(1, &handed_over);
+  EXPECT_GE(handed_over.handed_over_block_count, 500 - kBatchMaxCount);
+  EXPECT_GE(handed_over.handed_over_block_count, handed_over.hand_over_count * kBatchMaxCount / 2);
   // Handed over but for what an outbox holds: node 1 gets them back without a new slab object.
   const uint64_t outside = caches.OutsideSlabs();
   SimulatedOs::SetCpu(2);
