@@ -106,9 +106,14 @@ bool ArenaSet::BuildArenas(const PoolOptions& options, const Topology& topology,
       if (window_of(other) < nodes.size()) order.push_back(window_of(other));
     }
   }
-  for (size_t cpu = 0; cpu < topology.cpu_limit(); ++cpu) {
-    const size_t window = window_of(topology.HomeOfCpu(static_cast<int>(cpu)));
-    home_of_cpu_.push_back(window < nodes.size() ? window : 0);
+  home_of_cpu_ = std::vector<std::atomic<uint32_t>>(std::max(topology.cpu_limit(), os_.CpuIdLimit()));
+  for (auto& home : home_of_cpu_) home.store(kUnknownHome, std::memory_order_relaxed);
+  for (size_t i = 0; i < topology.node_count(); ++i) {
+    const TopologyNode& node = topology.node(ToNodeIndex(i));
+    const size_t nearest = window_of(topology.UsableByDistance(ToNodeIndex(i)).front());
+    const uint32_t home = nearest < nodes.size() ? static_cast<uint32_t>(nearest) : 0;
+    home_of_node_.emplace_back(node.node_id, home);
+    for (const int cpu : node.cpus) home_of_cpu_[static_cast<size_t>(cpu)].store(home, std::memory_order_relaxed);
   }
   cache_group_of_cpu_.resize(topology.cpu_limit());
   cache_group_counts_.resize(nodes.size());
@@ -119,6 +124,16 @@ bool ArenaSet::BuildArenas(const PoolOptions& options, const Topology& topology,
     }
   }
   return true;
+}
+
+size_t ArenaSet::LookUpHome(int cpu) const {
+  const int node_id = os_.NodeOfCurrentCpu(cpu);
+  for (const auto& [known_id, home] : home_of_node_) {
+    if (known_id != node_id) continue;
+    home_of_cpu_[static_cast<size_t>(cpu)].store(home, std::memory_order_relaxed);
+    return home;
+  }
+  return 0;
 }
 
 // Waits for a predecessor's pages where told to, and refuses `required` early, with figures, rather than late.

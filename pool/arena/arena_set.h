@@ -12,10 +12,12 @@
 #ifndef HUGEPOOL_ARENA_ARENA_SET_H_
 #define HUGEPOOL_ARENA_ARENA_SET_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "arena/address_map.h"
@@ -39,12 +41,13 @@ class ArenaSet {
   size_t window_count() const { return arenas_.size(); }
   size_t slots_per_window() const { return map_->slots_per_window(); }
   int NodeIdOf(size_t window) const { return backings_[window]->node_id(); }
-  // The window from which a CPU is served first.
+  // The window from which a CPU is served first. A CPU that was offline at Create is looked up when it first asks.
   size_t HomeOfCpu(int cpu) const {
     const size_t index = static_cast<size_t>(cpu);
-    return index < home_of_cpu_.size() ? home_of_cpu_[index] : 0;
+    if (index >= home_of_cpu_.size()) return 0;
+    const uint32_t home = home_of_cpu_[index].load(std::memory_order_relaxed);
+    return home != kUnknownHome ? home : LookUpHome(cpu);
   }
-  size_t cpu_limit() const { return home_of_cpu_.size(); }
   // The CPUs whose home is a window fall into groups that share a last-level cache: 0 … CacheGroupCount(window) - 1, none
   // where no CPU is at home. CacheGroupOfCpu is the number in the CPU's own home; 0 for a CPU that nobody knows.
   size_t CacheGroupCount(size_t window) const { return cache_group_counts_[window]; }
@@ -87,6 +90,8 @@ class ArenaSet {
   OsMemory& os() const { return os_; }
 
  private:
+  static constexpr uint32_t kUnknownHome = UINT32_MAX;
+
   ArenaSet(OsMemory& os, const PoolOptions& options)
       : os_(os), budget_(options.capacity_bytes), page_bytes_(options.page_bytes) {}
 
@@ -95,6 +100,7 @@ class ArenaSet {
                    MetadataMemory& metadata, Error* error);
   bool HugePagesSuffice(const PoolOptions& options, Error* error);
   bool PopulateAtStart(const PoolOptions& options, Error* error);
+  size_t LookUpHome(int cpu) const;
   bool TrimOthers(size_t window, size_t needed_bytes);
 
   OsMemory& os_;
@@ -109,7 +115,9 @@ class ArenaSet {
   std::vector<std::unique_ptr<NodeBacking>> backings_;  // by window
   std::vector<std::unique_ptr<NodeArena>> arenas_;      // by window
   std::vector<std::vector<size_t>> by_distance_;
-  std::vector<size_t> home_of_cpu_;
+  std::vector<std::pair<int, uint32_t>> home_of_node_;  // by the kernel's id: the window for the CPUs of that node
+  // By CPU id. Relaxed: whoever looks one up finds the same.
+  mutable std::vector<std::atomic<uint32_t>> home_of_cpu_;
   std::vector<size_t> cache_group_of_cpu_;
   std::vector<size_t> cache_group_counts_;  // by window
 };

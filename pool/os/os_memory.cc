@@ -229,6 +229,12 @@ size_t OsMemory::CpuIdLimit() const {
 
 int OsMemory::CurrentCpu() const { return sched_getcpu(); }
 
+int OsMemory::NodeOfCurrentCpu(int cpu) const {
+  unsigned now = 0;
+  unsigned node_id = 0;
+  return getcpu(&now, &node_id) == 0 && static_cast<int>(now) == cpu ? static_cast<int>(node_id) : -1;
+}
+
 uint64_t OsMemory::NowNs() const {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC_COARSE, &now);

@@ -67,6 +67,9 @@ class OsMemory {
 
   // The CPU that runs the caller. Cost: one read of the rseq area (glibc), or a vDSO call.
   virtual int CurrentCpu() const;
+  // The kernel's id of the node on which that CPU stands, which must run the caller; -1: it does not, or the kernel does
+  // not say. Cost: a vDSO call.
+  virtual int NodeOfCurrentCpu(int cpu) const;
   // CLOCK_MONOTONIC_COARSE, and a sleep: both here so that tests can turn the clock.
   virtual uint64_t NowNs() const;
   virtual void SleepNs(uint64_t duration_ns);

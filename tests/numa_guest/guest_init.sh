@@ -5,7 +5,7 @@
 # Shape      /guest/binaries, /guest/filter, /guest/environment, /guest/shell, /guest/results_port are laid by run.sh
 #            "[guest] PASS|FAIL|SKIP name …" on the console for each case, "[guest] DONE" at the end
 # Units      huge pages of 2 MiB
-# Invariant  before each case: no other process, no cgroup, each node's huge pages as /guest/huge_pages says
+# Invariant  before each case: no other process, no cgroup, every CPU online, each node's huge pages as /guest/huge_pages says
 export PATH=/bin LC_ALL=C
 
 reserve() {
@@ -28,6 +28,10 @@ reset_guest() {
   dmesg -c >/dev/null
   for dir in /sys/fs/cgroup/*/; do
     [ -d "$dir" ] && rmdir "$dir" 2>/dev/null
+  done
+  for file in /sys/devices/system/cpu/cpu*/online; do
+    read -r online <"$file"
+    [ "$online" = 1 ] || echo 1 >"$file"
   done
   echo 0 >/proc/sys/vm/nr_overcommit_hugepages
   echo madvise >/sys/kernel/mm/transparent_hugepage/enabled

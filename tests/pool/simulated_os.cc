@@ -19,6 +19,7 @@ namespace {
 uintptr_t AddressOf(const void* address) { return reinterpret_cast<uintptr_t>(address); }
 
 thread_local int current_cpu = 0;
+thread_local int current_node = -1;
 
 }  // namespace
 
@@ -332,7 +333,11 @@ int SimulatedOs::FreeHugePages(int node_id, size_t page_bytes, uint64_t* count) 
 int SimulatedOs::HasRseq() const { return ENOSYS; }
 size_t SimulatedOs::CpuIdLimit() const { return 64; }
 int SimulatedOs::CurrentCpu() const { return current_cpu; }
-void SimulatedOs::SetCpu(int cpu) { current_cpu = cpu; }
+int SimulatedOs::NodeOfCurrentCpu(int cpu) const { return cpu == current_cpu ? current_node : -1; }
+void SimulatedOs::SetCpu(int cpu, int node_id) {
+  current_cpu = cpu;
+  current_node = node_id;
+}
 
 uint64_t SimulatedOs::NowNs() const {
   const std::lock_guard lock(mutex_);

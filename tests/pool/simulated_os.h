@@ -80,6 +80,7 @@ class SimulatedOs : public internal::OsMemory {
   int HasRseq() const override;
   size_t CpuIdLimit() const override;
   int CurrentCpu() const override;
+  int NodeOfCurrentCpu(int cpu) const override;
   uint64_t NowNs() const override;
   void SleepNs(uint64_t duration_ns) override;
 
@@ -103,7 +104,8 @@ class SimulatedOs : public internal::OsMemory {
   // The errno with which the kernel refuses to put a huge page together; 0: it does.
   void RefuseCollapse(int errno_value);
   // The CPU on which the calling thread runs, as the pool sees it. -1 is what a kernel without the call answers.
-  static void SetCpu(int cpu);
+  // node_id: where a CPU stands of which the topology does not know.
+  static void SetCpu(int cpu, int node_id = -1);
   void AdvanceNs(uint64_t duration_ns);
   // Called after each SleepNs with the time it is then.
   void OnSleep(std::function<void(uint64_t now_ns)> on_sleep);

@@ -190,6 +190,19 @@ TEST(CpuCache, ACpuThatCameLaterGetsAMagazineOfItsOwn) {
   caches.cache->Deallocate(object, ClassFor(64));
 }
 
+// "Never another node's memory" holds for a CPU too that was offline when the pool was created.
+TEST(CpuCache, ACpuThatCameLaterIsServedFromItsOwnNode) {
+  Caches caches(kBudgetBytes, Placement::LocalStrict());
+  SimulatedOs::SetCpu(62, 1);
+  for (int i = 0; i < 100; ++i) ASSERT_EQ(caches.NodeOf(caches.cache->Allocate(ClassFor(64))), 1);
+  // Looked up once: the answer of a moment in which the thread is moved is no answer.
+  SimulatedOs::SetCpu(62, -1);
+  EXPECT_EQ(caches.arenas.set->HomeOfCpu(62), 1u);
+  EXPECT_EQ(caches.arenas.set->HomeOfCpu(61), 0u);
+  SimulatedOs::SetCpu(61, 4);
+  EXPECT_EQ(caches.NodeOf(caches.cache->Allocate(ClassFor(64))), 4);
+}
+
 TEST(CpuCache, TheBudgetMovesToTheClassesThatMiss) {
   Caches caches(kBudgetBytes);
   const SizeClass first = ClassFor(4096);
