@@ -1,14 +1,15 @@
 // Costs: what the steps of the model take.
 //
-// Shape      kCosts is the one list: name, meaning, range; options, report and --measure go by it
+// Shape      kCostFields is the one list: name, meaning, range; options, report and --measure go by it
 // Units      nanoseconds; lines_at_once is a count
 // Threads    a value
-// Source     measured: medians of six runs of numa_model --measure, rounded, on a virtual machine with two CPUs of an AMD EPYC
-//            (family 25, model 17) that share an L3 cache, while others used it. It has one node, and so the distances
-//            beyond a group are those that others have published of AMD EPYC 7R13 with two sockets: 107 and 197 ns
-//            (github.com/nviennot/core-to-core-latency; in two of the six runs the two CPUs here were 105 and 115 ns
-//            apart). There, Intel Xeon Platinum 8375C with two sockets has 51 and 108 ns. How many lines are under way
-//            at once is taken to be the same at every distance. A page takes 0.2 to 5 ms (docs/design.md, the ladder).
+// Source     measured: medians of six runs of numa_model --measure, rounded, on a shared virtual machine with two CPUs of an
+//            AMD EPYC (family 25, model 17). Two of the runs found them 105 and 115 ns apart, the other four, whose median
+//            line_group_ns is, 28 to 30. lines_at_once is the most that the measurement can tell. That machine has one
+//            node, so the distances beyond a group are those that others have published of AMD EPYC 7R13 with two
+//            sockets: 107 and 197 ns (github.com/nviennot/core-to-core-latency; Intel Xeon Platinum 8375C with two has 51
+//            and 108 ns there). How many lines are under way at once is taken to be the same at every distance. A page
+//            takes 0.2 to 5 ms (docs/design.md, the ladder).
 #ifndef HUGEPOOL_BENCH_NUMA_MODEL_COSTS_H_
 #define HUGEPOOL_BENCH_NUMA_MODEL_COSTS_H_
 
