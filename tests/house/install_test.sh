@@ -78,7 +78,9 @@ build_with_pkg_config() {  # shared or static
   done
   build_plugin "$cxx" "$1"
   check_plugin "$scratch/plugin_host" "$scratch/plugin.so"
-  # What the test would see if our packages forgot the option: the plugin is gone.
+  # What the test would see if our packages forgot the option: the plugin is gone. (One with the archive in it stays by
+  # itself: g++ makes symbols of it unique in the process, which pins their object.)
+  [[ $1 == shared ]] || return 0
   local status=0
   build_plugin "$cxx" "$1" -Wl,-z,nodelete
   LD_LIBRARY_PATH="$(dirname "$(find "$prefix" -name libhugepool.so)")" "$scratch/plugin_host" "$scratch/plugin.so" \
