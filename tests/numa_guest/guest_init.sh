@@ -40,8 +40,8 @@ reset_guest() {
 
 # "Suite.Case" of every case in a binary that the filter lets through.
 list_cases() {
-  "$1" --gtest_list_tests --gtest_filter="$(cat /guest/filter)" |
-    awk '/^[^ ]/ { suite = $1; next } /^  / { print suite $1 }'
+  "$1" --gtest_list_tests --gtest_filter="$(cat /guest/filter)" >/guest/listed || return
+  awk '/^[^ ]/ { suite = $1; next } /^  / { print suite $1 }' /guest/listed
 }
 
 run_case() {
