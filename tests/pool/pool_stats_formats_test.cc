@@ -28,11 +28,12 @@ PoolStats DistinctStats() {
   const auto set_backed = [&set](auto&... arrays) { (set(arrays[0], arrays[1], arrays[2]), ...); };
   const auto set_node = [&](NodeStats& stats, int id) {
     auto& [node_id, committed_bytes, used_bytes, empty_bytes, draining_bytes, degraded_bytes, unverified_bytes,
-           departure_count, departed_bytes, refused_count, misplaced_count] = stats;
+           departure_count, departed_bytes, hand_over_count, handed_over_block_count, refused_count, misplaced_count] =
+        stats;
     node_id = id;
     set_backed(committed_bytes, refused_count);
     set(used_bytes, empty_bytes, draining_bytes, degraded_bytes, unverified_bytes, departure_count, departed_bytes,
-        misplaced_count);
+        hand_over_count, handed_over_block_count, misplaced_count);
   };
   const auto set_class = [&](ClassStats& stats, int id) {
     auto& [node_id, object_bytes, slab_count, slab_bytes, used_count, cached_count, slab_bytes_by_backing] = stats;
@@ -63,7 +64,7 @@ PoolStats DistinctStats() {
 }
 
 // The numbers of DistinctStats() are 1,000,001 and so many following ones.
-constexpr size_t kDistinctCount = 16 + 2 * (8 + 2 * 3) + 3 * (5 + 3);
+constexpr size_t kDistinctCount = 16 + 2 * (10 + 2 * 3) + 3 * (5 + 3);
 
 // JSON ---------------------------------------------------------------------------------------------------------------
 
@@ -85,6 +86,8 @@ json ExpectedJson(const PoolStats& stats) {
                      {"unverified_bytes", node.unverified_bytes},
                      {"departure_count", node.departure_count},
                      {"departed_bytes", node.departed_bytes},
+                     {"hand_over_count", node.hand_over_count},
+                     {"handed_over_block_count", node.handed_over_block_count},
                      {"refused_count", BackedJson(node.refused_count)},
                      {"misplaced_count", node.misplaced_count}});
   }
@@ -430,6 +433,8 @@ TEST(PoolStatsPrometheus, NamesUnitsTypesAndLabels) {
     expect("hugepool_unverified_bytes", "gauge", labels, node.unverified_bytes);
     expect("hugepool_departures_total", "counter", labels, node.departure_count);
     expect("hugepool_departed_bytes_total", "counter", labels, node.departed_bytes);
+    expect("hugepool_hand_overs_total", "counter", labels, node.hand_over_count);
+    expect("hugepool_handed_over_blocks_total", "counter", labels, node.handed_over_block_count);
     expect("hugepool_misplaced_pages_total", "counter", labels, node.misplaced_count);
     for (size_t i = 0; i < kBackingCount; ++i) {
       labels["backing"] = std::vector{"hugetlb", "transparent", "small"}[i];
