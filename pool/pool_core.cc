@@ -334,9 +334,11 @@ size_t PoolCore::Trim(size_t target_bytes) {
     };
     give_back();
     // What no page is empty for is made to empty: marked first, so that the second drain finds all that caches hold of it.
+    // What an earlier trim marked counts as given back: else each trim to one target would mark as much again.
     const size_t committed_bytes = arenas_->budget().committed_bytes();
-    if (committed_bytes > target_bytes) {
-      cache_->StartDraining(committed_bytes - target_bytes);
+    const size_t enough_bytes = target_bytes + arenas_->draining_bytes();
+    if (committed_bytes > enough_bytes) {
+      cache_->StartDraining(committed_bytes - enough_bytes);
       give_back();
     }
   }

@@ -56,7 +56,8 @@ class PoolCore {
   int NodeOf(const void* block) const;
   bool Owns(const void* block) const { return arenas_->map().Contains(block); }
   size_t Trim(size_t target_bytes);
-  // For a PressureWatch: a counted trim of at most step_bytes, in whole pages, that keeps keep_bytes committed.
+  // For a PressureWatch: a counted trim of at most step_bytes, in whole pages, that keeps keep_bytes committed. What others
+  // commit meanwhile makes the count smaller.
   void RelievePressure(size_t step_bytes, size_t keep_bytes);
   bool SetCapacity(size_t bytes, Error* error);
   PoolStats Stats();

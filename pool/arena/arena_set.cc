@@ -225,6 +225,12 @@ void* ArenaSet::AllocateRun(size_t window, size_t slot_count) {
   return run;
 }
 
+size_t ArenaSet::draining_bytes() {
+  size_t bytes = 0;
+  for (const auto& arena : arenas_) bytes += arena->draining_bytes();
+  return bytes;
+}
+
 void ArenaSet::Trim(size_t target_bytes) {
   for (const auto& arena : arenas_) arena->Trim(target_bytes);
 }

@@ -74,6 +74,8 @@ class ArenaSet {
   Backing BackingOf(const void* run) { return arenas_[map_->WindowOf(run)]->BackingOf(run); }
 
   void Trim(size_t target_bytes);
+  // Of all nodes: what is marked to be emptied, and not empty yet.
+  size_t draining_bytes();
 
   // The child of a fork: the windows' pages are not mapped there. Their addresses stay held to the end
   // (os/fork_hold.h), since blocks of the parent may still be freed.

@@ -349,6 +349,11 @@ Backing NodeArena::BackingOf(const void* address) {
   return pages_.page(PageOf(address)).backing;
 }
 
+size_t NodeArena::draining_bytes() {
+  MutexLock lock(mutex_);
+  return pages_.draining_count() * kHugePageBytes;
+}
+
 void NodeArena::AddStats(NodeStats* stats) {
   stats->node_id = backing_.node_id();
   stats->misplaced_count = backing_.misplaced_count();

@@ -55,6 +55,8 @@ class NodeArena {
 
   // What stands behind an address of a run.
   Backing BackingOf(const void* address) HUGEPOOL_EXCLUDES(mutex_);
+  // Of the units that StartDraining marked and that are not given back yet.
+  size_t draining_bytes() HUGEPOOL_EXCLUDES(mutex_);
   void AddStats(NodeStats* stats) HUGEPOOL_EXCLUDES(mutex_);
   bool Check(std::string* why) HUGEPOOL_EXCLUDES(mutex_);
   // Calls visit(address, backing) for each present unit.

@@ -10,8 +10,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <memory>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
@@ -164,6 +167,29 @@ TEST_F(PressureWatchTest, CachedBlocksAreDrainedAndLiveOnesStay) {
     EXPECT_TRUE(HasStamp(blocks[i], 4000, i << 24));
     pool_->Deallocate(blocks[i]);
   }
+}
+
+// Pages that are half full are marked at an event, and come back when they are empty: not more of them at each event.
+TEST_F(PressureWatchTest, WhatIsMarkedAtManyEventsLeavesWhatIsToBeKept) {
+  std::vector<void*> blocks;
+  while (void* const block = pool_->Allocate(4160)) blocks.push_back(block);
+  std::minstd_rand random(1);
+  std::shuffle(blocks.begin(), blocks.end(), random);
+  const size_t live_count = blocks.size() / 4;
+  for (size_t i = live_count; i < blocks.size(); ++i) pool_->Deallocate(blocks[i]);
+  PressureOptions options = InOwnLoop();
+  options.keep_bytes = 12 * kPage;
+  const auto watch = Start(options);
+  ASSERT_NE(watch, nullptr) << error_.ToString();
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_TRUE(watch->HandleEvent());
+    os_.now_ns += kWindowNs;
+  }
+  const PoolStats stats = pool_->Stats();
+  EXPECT_GT(stats.nodes[0].draining_bytes + kPageCount * kPage - stats.committed_bytes, 0u) << stats.ToText();
+  EXPECT_GE(stats.committed_bytes, options.keep_bytes + stats.nodes[0].draining_bytes) << stats.ToText();
+  for (size_t i = 0; i < live_count; ++i) pool_->Deallocate(blocks[i]);
+  EXPECT_EQ(Complaint(*pool_), "");
 }
 
 TEST_F(PressureWatchTest, ItsThreadTrimsByItselfAndEndsWithTheWatch) {

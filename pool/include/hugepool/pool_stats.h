@@ -59,7 +59,7 @@ struct PoolStats {
   uint64_t allocated_count = 0;          // blocks in users' hands, now
   uint64_t failed_count = 0;             // Allocate calls that returned nullptr
   uint64_t pressure_event_count = 0;     // events at which a PressureWatch trimmed
-  uint64_t pressure_trimmed_bytes = 0;   // what it gave back at them, less what others committed meanwhile
+  uint64_t pressure_trimmed_bytes = 0;   // given back at once by these trims
   uint64_t refused_bind_count = 0;       // mbind calls that the system refused
   uint64_t refused_locate_count = 0;     // move_pages look-ups that the system refused
   uint64_t refused_give_back_count = 0;  // pages that could not be given back (kernels before 5.18)

@@ -5,7 +5,8 @@
 // Units      µs and bytes
 // Owner      the caller; the watch keeps its pool alive
 // Threads    every call from any thread but the destructor, which comes alone
-// Invariant  at most one trim per window_us; no trim of the watch goes below keep_bytes
+// Invariant  at most one trim per window_us; what the watch gives back, or marks to be given back when it has become
+//            empty, leaves keep_bytes
 // Errors     Start fills an Error that names the value, the range and the mend. Without a watch Pool::Trim stays, for
 //            callers that learn of pressure in another way.
 // fork       a child has no watching thread, and a watch that does nothing: HandleEvent returns false, the destructor
@@ -21,7 +22,8 @@
 //                       cgroup2 was mounted with memory_hugetlb_accounting. (Surplus pages, beyond nr_hugepages, go
 //                       back to the system.) For such a pool a watch pays where it stepped down the ladder, or where
 //                       somebody moves the reserve; else leave it out.
-// Live blocks stay: what is full cannot be trimmed. Let the engine shrink its cache as well.
+// Live blocks stay. Where too little is empty, the emptiest pages are marked (NodeStats::draining_bytes) and follow as
+// the engine frees what lives there: let it shrink its cache as well.
 #ifndef HUGEPOOL_PRESSURE_WATCH_H_
 #define HUGEPOOL_PRESSURE_WATCH_H_
 
@@ -53,7 +55,7 @@ struct PressureOptions {
   // nothing before).
   uint64_t window_us = 2'000'000;
 
-  // Most that one event gives back, rounded up to the pool's page_bytes. From 2 MiB on.
+  // Most that one event gives back or marks, rounded up to the pool's page_bytes. From 2 MiB on.
   size_t step_bytes = size_t{1} << 30;
 
   // What stays committed whatever the pressure. 0 to the pool's capacity_bytes. (Up to page_bytes more where that is 1 GiB.)
