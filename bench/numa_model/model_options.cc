@@ -81,8 +81,9 @@ void Describe(CLI::App* app, ModelOptions* options, Words* words) {
   add("--object_bytes", &words->object_bytes, "BYTES", "Size of a block");
   add("--cache_bytes", &words->cache_bytes, "BYTES", "The pool's cache_bytes_per_cpu");
   add("--designs", &words->designs, "NAME,NAME,...",
-      "depot_per_node: the pool; depot_per_group: a depot for each L3 cache; unbatched: a block of another node goes "
-      "home at once; one_lock: one lock for all depots of the machine");
+      "depot_per_group: the pool, a depot for each L3 cache; depot_per_node: the pool where no CPU says with whom it "
+      "shares one; unbatched: a block of another node goes home at once; one_lock: one lock for all depots of the "
+      "machine");
   add("--misses", &words->misses, "N",
       "Misses of each CPU that are counted, if it never waited; before them every outbox was full twice");
   add("--seed", &words->seed, "N", "Of the random numbers");

@@ -1,16 +1,17 @@
-/* depot_budget.pml: threads put blocks of two classes on the shelves of one depot and take them off, within one limit in
- * bytes. To be searched by spin; model_test.sh does.
+/* depot_budget.pml: threads put blocks of two classes on the shelves of depots and take them off, within one limit in bytes
+ * for all of them. To be searched by spin; model_test.sh does.
  *
  * Shape      THREAD_COUNT threads; a shelf a class, of SHELF_COUNT places under a lock of its own; SPARE_BYTES for both
  *
  *            model       code
- *            Put         Depot::Put (cache/depot.cc)
- *            Take        Depot::Take
+ *            Put         DepotSet::Put (cache/depot_set.cc), and in it Depot::Put (cache/depot.cc)
+ *            Take        DepotSet::Take, and in it Depot::Take
  *
  * Units      a block of class 0 has 1 byte, one of class 1 has 2
  * Asserted   the shelves never hold more than the limit; when nobody is at it, bytes on shelves + spare bytes = the limit;
  *            no block is lost or doubled; a shelf never holds more than its places; nobody waits for ever
- * Left out   which block it is: only how many. Every access is one step, as atomics and the shelf's lock make them.
+ * Left out   several depots of a class: their shelves share nothing but the limit, as those of two classes do; that Put does
+ *            nothing where not even one block is left to pay for. Which block it is: only how many. Every access is one step, as atomics and the shelf's lock make them.
  *            Memory order: the spare bytes are one word that is only added to, and the rest is under the lock.
  * Mutants    as in magazine_drain.pml
  */

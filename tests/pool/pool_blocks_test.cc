@@ -168,7 +168,7 @@ TEST_F(PoolBlocks, AThreadThatOnlyFreesStrandsAtMostTheBudget) {
     SimulatedOs::SetCpu(3);
     for (void* block : blocks) pool.Deallocate(block);
   }).join();
-  // The freeing CPU's budget, that of the node's depot, and what the allocating CPU fetched ahead.
+  // The freeing CPU's budget, that of the node's depots, and what the allocating CPU fetched ahead.
   EXPECT_LE(pool.Stats().cached_bytes, 3 * kBudgetBytes);
   EXPECT_EQ(pool.Stats().allocated_bytes, 0u);
 }

@@ -1,7 +1,7 @@
 // Promise 5, bounded caches: whoever frees, allocates, comes, goes or idles, what a pool holds back beyond its live blocks
 // is the stated budget, and Trim has it back from CPUs whose threads sleep.
 //
-// The budget   CacheLimit: cache_bytes_per_cpu for each CPU, and once more for each node (its depot); 0 without caches
+// The budget   CacheLimit: cache_bytes_per_cpu for each CPU, and once more for each node (its depots); 0 without caches
 // The memory   CommitLimit: what the slabs of a class need at its peak: live blocks, the budget and a batch in each thread's
 //              hands, rounded up to slabs (at most 1/64 is lost at their ends); a slab that each thread may fetch at the same
 //              moment, a page for each of those, one page ahead for each node and one that is not full
@@ -534,7 +534,7 @@ TEST(TwentyPools, EachWithinItsOwnBudgetAndDestroyedWhileOthersGoOn) {
 // Four nodes, made up --------------------------------------------------------------------------------------------------
 
 // CPUs of one node allocate, those of the other one only free, and all of it has to go home: outboxes are part of each
-// CPU's budget, and each of four nodes has a depot.
+// CPU's budget, and each of four nodes has its depots.
 TEST(BoundedCachesOfFourNodes, BlocksThatAreFreedOnAnotherNode) {
   for (const CpuCacheMode mode : {CpuCacheMode::kLocked, CpuCacheMode::kOff}) {
     SCOPED_TRACE(ToString(mode));
