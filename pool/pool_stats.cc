@@ -45,9 +45,9 @@ std::string PoolStats::ToText() const {
     }
     text += ", used " + MiB(node.used_bytes) + ", empty " + MiB(node.empty_bytes) + ", draining " +
             MiB(node.draining_bytes) + ", degraded " + MiB(node.degraded_bytes) + ", unverified " +
-            MiB(node.unverified_bytes) + ", departures " + std::to_string(node.departure_count) + ", handed over " + std::to_string(node.handed_over_block_count) + " in " +
-            std::to_string(node.hand_over_count) + " batches, misplaced " +
-            std::to_string(node.misplaced_count) + "\n";
+            MiB(node.unverified_bytes) + ", departures " + std::to_string(node.departure_count) + ", handed over " +
+            std::to_string(node.handed_over_block_count) + " in " + std::to_string(node.hand_over_count) +
+            " batches, misplaced " + std::to_string(node.misplaced_count) + "\n";
   }
   text += TextOfClasses(classes);
   const auto counted = [&text](const char* what, uint64_t count) {

@@ -45,7 +45,8 @@ bool CpuCache::FillView(PercpuView* view, Error* error) const {
 #if HUGEPOOL_PERCPU_INLINE
   view->rseq_offset = __rseq_offset;
 #endif
-  view->magazines = mode() == CpuCacheMode::kRseq ? regions_->magazines_of_cpu_0(kHomeRow) : CpuRegions::ClosedMagazines(error);
+  view->magazines =
+      mode() == CpuCacheMode::kRseq ? regions_->magazines_of_cpu_0(kHomeRow) : CpuRegions::ClosedMagazines(error);
   return view->magazines != nullptr;
 }
 
