@@ -53,13 +53,14 @@ struct Block {
 // A set of live blocks of one payload, in the order of their age.
 class Blocks {
  public:
-  // By SlabCache where the size is one; else, and by default, by Pool.
-  Blocks(std::shared_ptr<Pool> pool, std::function<size_t(std::mt19937_64&)> next_bytes, uint64_t seed,
-         std::optional<SlabCache> cache = std::nullopt)
-      : pool_(std::move(pool)), next_bytes_(std::move(next_bytes)), random_(seed), cache_(std::move(cache)) {}
+  Blocks(std::shared_ptr<Pool> pool, std::function<size_t(std::mt19937_64&)> next_bytes, uint64_t seed)
+      : pool_(std::move(pool)), next_bytes_(std::move(next_bytes)), random_(seed) {}
   ~Blocks() { FreeRandom(0); }
   Blocks(const Blocks&) = delete;
   Blocks& operator=(const Blocks&) = delete;
+
+  // From now on all come from there; they are of one size.
+  void AllocateBy(const SlabCache& cache) { cache_.emplace(cache); }
 
   void Fill(size_t bytes) {
     while (payload_bytes_ < bytes) Add();
@@ -238,10 +239,9 @@ class Shrink : public ::testing::TestWithParam<Face> {
   static constexpr size_t kBytes = 4160;
   Shrink() : pool_(CreatePool()) {
     EXPECT_EQ(pool_->AddSizeClass(kBytes, nullptr), kBytes);
-    std::optional<SlabCache> cache;
-    if (GetParam() == Face::kSlabCache) cache = SlabCache::Create(pool_, kBytes, nullptr);
     blocks_.emplace(
-        pool_, [](std::mt19937_64&) { return kBytes; }, Seed(), cache);
+        pool_, [](std::mt19937_64&) { return kBytes; }, Seed());
+    if (GetParam() == Face::kSlabCache) blocks_->AllocateBy(*SlabCache::Create(pool_, kBytes, nullptr));
     blocks_->Fill(kLiveBytes);
     blocks_->ReplaceRandom(kLiveBytes);
     blocks_->FreeRandom(kLiveBytes / 2);
