@@ -123,6 +123,7 @@ bool PoolCore::Build(const Topology& topology, Error* error) {
   placement_ = std::make_unique<PlacementPolicy>(options_.placement, *arenas_);
   slabs_ = SlabSet::Create(*arenas_, metadata_, error);
   if (slabs_ == nullptr) return false;
+  if (options_.learn_size_classes) learner_ = std::make_unique<SizeLearner>(slabs_->classes());
   cache_ = CpuCache::Create(options_.cpu_cache, *slabs_, *placement_, options_.cache_bytes_per_cpu, metadata_, error);
   if (cache_ == nullptr) return false;
   view_.pool_address = reinterpret_cast<uint64_t>(arenas_->WindowAddress(0));
@@ -148,10 +149,14 @@ void* PoolCore::Allocate(size_t bytes, size_t alignment_bytes) {
   void* block = nullptr;
   if (wanted_bytes > kMaxSlabBytes) {
     block = AllocateRun(wanted_bytes);
-  } else if (alignment_bytes <= kMinAlignmentBytes) {
-    block = cache_->Allocate(slabs_->classes().For(wanted_bytes));
   } else {
-    block = cache_->Allocate(slabs_->classes().For(wanted_bytes, alignment_bytes));
+    const ClassTable& classes = slabs_->classes();
+    size_t fetched_count = 0;
+    block = cache_->Allocate(alignment_bytes <= kMinAlignmentBytes ? classes.For(wanted_bytes)
+                                                                   : classes.For(wanted_bytes, alignment_bytes),
+                             &fetched_count);
+    // What must be aligned to more than a cache line does not choose by size alone.
+    if (alignment_bytes <= kCacheLineBytes) Learn(wanted_bytes, fetched_count);
   }
   if (block == nullptr) failed_count_.fetch_add(1, std::memory_order_relaxed);
   return block;
@@ -169,8 +174,13 @@ void* PoolCore::AllocateClass(SizeClass size_class) {
 }
 
 size_t PoolCore::AllocateBatch(size_t bytes, void** blocks, size_t count) {
-  if (!InChild() && bytes <= kMaxSlabBytes)
-    return AllocateClassBatch(slabs_->classes().For(std::max<size_t>(bytes, 1)), blocks, count);
+  if (!InChild() && bytes <= kMaxSlabBytes) {
+    const size_t wanted_bytes = std::max<size_t>(bytes, 1);
+    size_t fetched_count = 0;
+    const size_t taken = TakeBatch(slabs_->classes().For(wanted_bytes), blocks, count, &fetched_count);
+    Learn(wanted_bytes, fetched_count);
+    return taken;
+  }
   for (size_t i = 0; i < count; ++i) {
     blocks[i] = Allocate(bytes, 1);
     if (blocks[i] == nullptr) return i;
@@ -184,9 +194,40 @@ size_t PoolCore::AllocateClassBatch(SizeClass size_class, void** blocks, size_t 
     while (taken < count && (blocks[taken] = AllocateClass(size_class)) != nullptr) ++taken;
     return taken;
   }
-  taken = cache_->AllocateBatch(size_class, blocks, count);
+  size_t fetched_count = 0;
+  return TakeBatch(size_class, blocks, count, &fetched_count);
+}
+
+size_t PoolCore::TakeBatch(SizeClass size_class, void** blocks, size_t count, size_t* fetched_count) {
+  const size_t taken = cache_->AllocateBatch(size_class, blocks, count, fetched_count);
   if (taken < count) failed_count_.fetch_add(1, std::memory_order_relaxed);
   return taken;
+}
+
+// Blocks that left the slabs are a sample of what is asked for; now and then they make it time to look whether the classes
+// fit, and whether slabs hold more free room than chance explains: after a change of classes or sizes the old ones do. No
+// lock is held.
+void PoolCore::Learn(size_t bytes, size_t fetched_count) {
+  if (learner_ == nullptr || fetched_count == 0 || !learner_->Sample(bytes, fetched_count)) return;
+  SizeLearner::Live live{.other_bytes = run_bytes_.load(std::memory_order_relaxed),
+                         .committed_bytes = arenas_->budget().committed_bytes(),
+                         .capacity_bytes = arenas_->budget().capacity_bytes()};
+  slabs_->CountLive(&live);
+  for (size_t window = 0; window < arenas_->window_count(); ++window) {
+    NodeStats node;
+    arenas_->arena(window).AddStats(&node);
+    live.other_bytes += node.empty_bytes;
+  }
+  const uint64_t hole_bytes = learner_->Look(live);
+  cache_->CloseRetired();
+  if (hole_bytes == 0) return;
+  try {
+    const size_t draining_bytes = cache_->StartDraining(hole_bytes, CpuCache::Kept::kChance);
+    if (draining_bytes != 0) (void)cache_->Drain();
+    learner_->NoteDraining(draining_bytes);
+  } catch (const std::bad_alloc&) {
+    // No memory for the list: what is free stays where it is.
+  }
 }
 
 void* PoolCore::AllocateRun(size_t bytes) {
@@ -338,7 +379,7 @@ size_t PoolCore::Trim(size_t target_bytes) {
     const size_t committed_bytes = arenas_->budget().committed_bytes();
     const size_t enough_bytes = target_bytes + arenas_->draining_bytes();
     if (committed_bytes > enough_bytes) {
-      cache_->StartDraining(committed_bytes - enough_bytes);
+      (void)cache_->StartDraining(committed_bytes - enough_bytes, CpuCache::Kept::kCaches);
       give_back();
     }
   }
@@ -393,6 +434,7 @@ PoolStats PoolCore::Stats() {
   stats.metadata_bytes = metadata_.ResidentBytes();
   stats.refused_bind_count = metadata_.refused_bind_count();
   stats.cached_bytes = cache_->cached_bytes();
+  stats.learned_class_count = slabs_->classes().learned_count();
   uint64_t left_slabs_bytes = 0;
   uint64_t left_slabs_count = 0;
   slabs_->AddUsed(&left_slabs_bytes, &left_slabs_count);

@@ -110,6 +110,10 @@ bool ParseOption(std::string_view name, std::string_view value, PoolOptions* opt
     options->page_bytes = bytes;
     return true;
   }
+  if (name == "learn_size_classes") {
+    constexpr std::array<std::pair<std::string_view, bool>, 2> kWords = {{{"on", true}, {"off", false}}};
+    return ParseWord(name, value, kWords, &options->learn_size_classes, error);
+  }
   if (name == "populate_at_start") {
     constexpr std::array<std::pair<std::string_view, PopulateAtStart>, 2> kWords = {{
         {"none", PopulateAtStart::kNone},
@@ -127,7 +131,7 @@ bool ParseOption(std::string_view name, std::string_view value, PoolOptions* opt
   }
   return Refuse(error, "option '" + std::string(name) + "' is not known",
                 "Allowed: capacity, huge_pages, page, placement, populate_at_start, wait_for_huge_pages_seconds, "
-                "decay_seconds, cpu_cache, cache_bytes_per_cpu, name.");
+                "decay_seconds, cpu_cache, cache_bytes_per_cpu, learn_size_classes, name.");
 }
 
 }  // namespace
@@ -161,6 +165,7 @@ std::string PoolOptions::ToString() const {
   text += "; decay_seconds=" + std::to_string(decay_seconds);
   text += std::string("; cpu_cache=") + hugepool::ToString(cpu_cache);
   text += "; cache_bytes_per_cpu=" + FormatBytes(cache_bytes_per_cpu);
+  text += std::string("; learn_size_classes=") + (learn_size_classes ? "on" : "off");
   text += "; name=" + name;
   return text;
 }

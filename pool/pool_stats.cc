@@ -53,6 +53,7 @@ std::string PoolStats::ToText() const {
   const auto counted = [&text](const char* what, uint64_t count) {
     if (count != 0) text += std::string("  ") + what + " " + std::to_string(count) + "\n";
   };
+  counted("size classes learned:", learned_class_count);
   if (pressure_event_count != 0) {
     text += "  trimmed under pressure: " + FormatBytes(pressure_trimmed_bytes) + " at " +
             std::to_string(pressure_event_count) + " events\n";

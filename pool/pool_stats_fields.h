@@ -41,6 +41,8 @@ inline constexpr NumberField<PoolStats> kPoolNumbers[] = {
     {"cached_bytes", &PoolStats::cached_bytes, "hugepool_cached_bytes",
      "Free blocks in magazines, outboxes and depots."},
     {"allocated_count", &PoolStats::allocated_count, "hugepool_allocated_blocks", "Blocks in users' hands."},
+    {"learned_class_count", &PoolStats::learned_class_count, "hugepool_learned_classes",
+     "Size classes that were learned from the sizes asked for, in use now."},
     {"failed_count", &PoolStats::failed_count, "hugepool_failed_allocations_total",
      "Calls of Allocate that returned nullptr."},
     {"pressure_event_count", &PoolStats::pressure_event_count, "hugepool_pressure_events_total",

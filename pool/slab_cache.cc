@@ -27,7 +27,7 @@ std::optional<SlabCache> SlabCache::Create(std::shared_ptr<Pool> pool, size_t ob
     return refuse("alignment_bytes = " + std::to_string(alignment_bytes) + " is out of range",
                   "Allowed: powers of two from 1 to 4096.");
   }
-  const internal::SizeClass size_class = pool->core_->classes().For(object_bytes, alignment_bytes);
+  const internal::SizeClass size_class = pool->core_->classes().FixedFor(object_bytes, alignment_bytes);
   pool->core_->NoteHandle(size_class);
   SlabCache cache;
   const internal::PercpuView& view = pool->core_->view();

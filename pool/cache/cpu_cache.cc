@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <cmath>
 #include <numeric>
 
 namespace hugepool::internal {
@@ -71,11 +72,11 @@ CpuRegions::Region* CpuCache::RegionOf(int cpu, size_t row) {
   return regions_->FindOrMap(cpu, row, arenas.NodeIdOf(arenas.HomeOfCpu(cpu)));
 }
 
-void* CpuCache::Allocate(SizeClass size_class) {
+void* CpuCache::Allocate(SizeClass size_class, size_t* fetched_count) {
   const int cpu = slabs_.arenas().os().CurrentCpu();
   void* object = nullptr;
   if (regions_ != nullptr && regions_->Pop(cpu, kHomeRow, TagOf(size_class), &object, 1) != 0) return object;
-  return Refill(cpu, size_class);
+  return Refill(cpu, size_class, fetched_count);
 }
 
 // One window's blocks: those that this CPU was about to give back first, then what other CPUs gave back, else the slabs'.
@@ -108,16 +109,17 @@ size_t CpuCache::Fetch(int cpu, size_t target, SizeClass size_class, void** obje
   return taken;
 }
 
-void* CpuCache::Refill(int cpu, SizeClass size_class) {
+void* CpuCache::Refill(int cpu, SizeClass size_class, size_t* fetched_count) {
   const size_t target = placement_.Target(cpu);
   const size_t tag = TagOf(size_class);
-  const bool cached = regions_ != nullptr && RegionOf(cpu, kHomeRow) != nullptr && Grow(cpu, kHomeRow, size_class);
+  const bool cached = Caches(size_class) && RegionOf(cpu, kHomeRow) != nullptr && Grow(cpu, kHomeRow, size_class);
   std::array<void*, kBatchMaxCount + 1> objects;
   size_t taken = Fetch(cpu, target, size_class, objects.data(), cached ? BatchCount(size_class) + 1 : 1);
   if (taken == 0) {
     EmptyAndRetry([&] { return (taken = Fetch(cpu, target, size_class, objects.data(), 1)) != 0; });
   }
   if (taken == 0) return nullptr;
+  *fetched_count += taken;
   if (taken > 1) {
     const size_t kept = regions_->Push(cpu, kHomeRow, tag, objects.data() + 1, taken - 1);
     Return(cpu, size_class, objects.data() + 1 + kept, taken - 1 - kept);
@@ -125,16 +127,18 @@ void* CpuCache::Refill(int cpu, SizeClass size_class) {
   return objects[0];
 }
 
-void CpuCache::StartDraining(size_t wanted_bytes) {
+size_t CpuCache::StartDraining(size_t wanted_bytes, Kept kept) {
   const size_t window_count = slabs_.arenas().window_count();
   std::array<uint64_t, kMaxClassCount> kept_free_counts{};
   for (size_t i = 0; i < slabs_.classes().class_count(); ++i) {
-    const SizeClass size_class = ToSizeClass(i);
-    kept_free_counts[i] =
-        slabs_.UsedCount(size_class) / window_count / kKeptFreePart + capacity_count(size_class) / window_count;
+    const size_t used_count = slabs_.UsedCount(ToSizeClass(i)) / window_count;
+    kept_free_counts[i] = kept == Kept::kChance
+                              ? static_cast<uint64_t>(std::sqrt(static_cast<double>(used_count)))
+                              : used_count / kKeptFreePart + capacity_count(ToSizeClass(i)) / window_count;
   }
-  slabs_.StartDraining(wanted_bytes, kept_free_counts);
+  const size_t draining_bytes = slabs_.StartDraining(wanted_bytes, kept_free_counts);
   CloseForHandles();
+  return draining_bytes;
 }
 
 void CpuCache::CloseForHandles() {
@@ -301,7 +305,7 @@ void CpuCache::Deallocate(void* object, SizeClass size_class) { DeallocateBatch(
 
 // All of one class; each goes to this CPU's magazine or to the outbox of its window.
 void CpuCache::DeallocateBatch(SizeClass size_class, void* const* objects, size_t count) {
-  if (regions_ == nullptr) return Surplus(size_class, objects, count);
+  if (!Caches(size_class)) return Surplus(size_class, objects, count);
   ArenaSet& arenas = slabs_.arenas();
   const AddressMap& map = arenas.map();
   const int cpu = arenas.os().CurrentCpu();
@@ -336,15 +340,18 @@ void CpuCache::DeallocateBatch(SizeClass size_class, void* const* objects, size_
   }
 }
 
-size_t CpuCache::AllocateBatch(SizeClass size_class, void** objects, size_t count) {
+size_t CpuCache::AllocateBatch(SizeClass size_class, void** objects, size_t count, size_t* fetched_count) {
   size_t taken = 0;
   while (taken < count) {
     const int cpu = slabs_.arenas().os().CurrentCpu();
     size_t got =
         regions_ == nullptr ? 0 : regions_->Pop(cpu, kHomeRow, TagOf(size_class), objects + taken, count - taken);
-    if (got == 0) got = Fetch(cpu, placement_.Target(cpu), size_class, objects + taken, count - taken);
     if (got == 0) {
-      objects[taken] = Refill(cpu, size_class);
+      got = Fetch(cpu, placement_.Target(cpu), size_class, objects + taken, count - taken);
+      *fetched_count += got;
+    }
+    if (got == 0) {
+      objects[taken] = Refill(cpu, size_class, fetched_count);
       got = objects[taken] == nullptr ? 0 : 1;
     }
     if (got == 0) break;
@@ -419,6 +426,28 @@ bool CpuCache::Drain() {
   drain_owned_.store(false, std::memory_order_release);
   drain_owned_.notify_all();
   return drained || waited;
+}
+
+void CpuCache::CloseRetired() {
+  if (regions_ == nullptr) return;
+  bool found = false;
+  const ClassTable& classes = slabs_.classes();
+  regions_->ForEachRegion([&](size_t cpu, size_t, CpuRegions::Region& region) {
+    region.tags.ForEach([&](size_t tag) {
+      const SizeClass size_class = ClassOfTag(static_cast<SlotTag>(tag));
+      if (!classes.IsRetired(size_class)) return;
+      Magazine& magazine = region.magazines[tag];
+      const size_t room_count = CpuRegions::Shrink(magazine, kMagazineMaxCount);
+      regions_->Find(static_cast<int>(cpu))
+          ->spare_bytes.fetch_add(static_cast<int64_t>(room_count * BytesOf(size_class)), std::memory_order_relaxed);
+      found |= CpuRegions::Count(magazine) != 0;
+    });
+  });
+  for (size_t i = kClassCount; i < classes.class_count(); ++i) {
+    if (!classes.IsRetired(ToSizeClass(i))) continue;
+    for (const auto& depot : depots_) found |= depot->count(ToSizeClass(i)) != 0;
+  }
+  if (found) (void)Drain();
 }
 
 void CpuCache::AddMagazines(uint64_t* counts) const {

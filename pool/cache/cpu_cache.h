@@ -41,10 +41,15 @@ class CpuCache {
   static std::unique_ptr<CpuCache> Create(CpuCacheMode mode, SlabSet& slabs, PlacementPolicy& placement,
                                           size_t budget_bytes, MetadataMemory& metadata, Error* error);
 
-  void* Allocate(SizeClass size_class);
+  // Adds to *fetched_count how many objects left depots or slabs for it.
+  void* Allocate(SizeClass size_class, size_t* fetched_count);
+  void* Allocate(SizeClass size_class) {
+    size_t ignored = 0;
+    return Allocate(size_class, &ignored);
+  }
   void Deallocate(void* object, SizeClass size_class);
   // Up to count objects of one class into or out of the caller's hands; Allocate returns how many.
-  size_t AllocateBatch(SizeClass size_class, void** objects, size_t count);
+  size_t AllocateBatch(SizeClass size_class, void** objects, size_t count, size_t* fetched_count);
   void DeallocateBatch(SizeClass size_class, void* const* objects, size_t count);
 
   // Every cached block back to its slab. Who finds another thread at it waits. True: there were some, or it waited.
@@ -54,11 +59,17 @@ class CpuCache {
   void NoteHandle(SizeClass size_class) {
     guarded_[ToSize(size_class)].has_handle.store(true, std::memory_order_relaxed);
   }
-  // Makes the emptiest memory drain, wanted_bytes of it (SlabSet::StartDraining), but for what the caches will need. Of
+  // How many free objects of each class are kept from draining: what caches that were drained will take again, and a part
+  // of what is used; or, where caches stay as they are, only as many as go up and down by chance.
+  enum class Kept : uint8_t { kCaches, kChance };
+  // Makes the emptiest memory drain, wanted_bytes of it (SlabSet::StartDraining), but for what is to be kept. Of
   // classes with a handle all frees take the slow path from then on, which looks where they belong, until nothing of the
   // class drains any more, or so many were freed that what still drains will hardly ever be.
-  void StartDraining(size_t wanted_bytes);
+  size_t StartDraining(size_t wanted_bytes, Kept kept);
 
+  // Takes the room of retired classes from their magazines, and the blocks in them home. A thread that had not seen yet
+  // that a class is retired may put a few there once more, which the next call finds. Cost: as Drain, if there are any.
+  void CloseRetired();
   // For who is starved: what the caches of all CPUs hold back, and slabs without a used object, may be all that is left.
   // Calls attempt() after each time that they are emptied until it returns true. Others take what comes free meanwhile,
   // so as long as something does it is worth another look, up to a limit.
@@ -109,6 +120,7 @@ class CpuCache {
   CpuCache(SlabSet& slabs, PlacementPolicy& placement, size_t budget_bytes)
       : slabs_(slabs), placement_(placement), budget_bytes_(budget_bytes) {}
 
+  bool Caches(SizeClass size_class) const { return regions_ != nullptr && !slabs_.classes().IsRetired(size_class); }
   size_t BytesOf(SizeClass size_class) const { return slabs_.classes().ObjectBytes(size_class); }
   uint64_t Bytes(const std::array<uint64_t, kMaxClassCount>& counts) const;
   size_t BatchCount(SizeClass size_class) const;
@@ -118,7 +130,7 @@ class CpuCache {
   void ForEachWindow(void* const* objects, size_t count, Visit visit) const;
   // Whether a magazine may be open for another window than its CPU's home.
   bool Spills() const { return placement_.MayDepart() && !placement_.CachesAnyWindow(); }
-  void* Refill(int cpu, SizeClass size_class);
+  void* Refill(int cpu, SizeClass size_class, size_t* fetched_count);
   size_t Fetch(int cpu, size_t target, SizeClass size_class, void** objects, size_t count);
   size_t FetchFrom(int cpu, size_t window, SizeClass size_class, void** objects, size_t count);
   // Magazines of a class with a handle while slabs of it drain. All relaxed: what they decide is a matter of cost.

@@ -8,6 +8,11 @@ namespace {
 constexpr size_t EntryOf(size_t bytes) { return (bytes + kTableStepBytes - 1) / kTableStepBytes; }
 constexpr uint16_t LinesOf(SizeClass size_class) { return static_cast<uint16_t>(TagOf(size_class) * kMagazineLines); }
 
+constexpr size_t Rounded(size_t bytes) {
+  const size_t step = bytes >= kCacheLineFromBytes ? kCacheLineBytes : kMinAlignmentBytes;
+  return (bytes + step - 1) / step * step;
+}
+
 }  // namespace
 
 static_assert(sizeof(std::atomic<uint16_t>) == sizeof(uint16_t));
@@ -38,23 +43,82 @@ SizeClass ClassTable::For(size_t bytes, size_t alignment_bytes) const {
   return ObjectBytes(size_class) % alignment_bytes == 0 ? size_class : ClassFor(bytes, alignment_bytes);
 }
 
-std::optional<SizeClass> ClassTable::Add(size_t bytes) {
-  const size_t step = bytes >= kCacheLineFromBytes ? kCacheLineBytes : kMinAlignmentBytes;
-  const size_t object_bytes = (bytes + step - 1) / step * step;
-  MutexLock lock(mutex_);
-  const SizeClass present = For(object_bytes);
-  if (ObjectBytes(present) == object_bytes) return present;
+SizeClass ClassTable::FixedFor(size_t bytes, size_t alignment_bytes) const {
+  SizeClass best = ClassFor(bytes, alignment_bytes);
+  for (size_t i = kClassCount; i < class_count(); ++i) {
+    const size_t object_bytes = ObjectBytes(ToSizeClass(i));
+    const bool fits = object_bytes >= bytes && object_bytes % alignment_bytes == 0;
+    if (fits && object_bytes < ObjectBytes(best) && IsFixed(ToSizeClass(i))) best = ToSizeClass(i);
+  }
+  return best;
+}
+
+std::optional<SizeClass> ClassTable::Find(size_t object_bytes) const {
+  for (size_t i = 0; i < class_count(); ++i) {
+    if (ObjectBytes(ToSizeClass(i)) == object_bytes) return ToSizeClass(i);
+  }
+  return std::nullopt;
+}
+
+SizeClass ClassTable::Append(size_t object_bytes) {
   const size_t index = class_count();
-  if (index == kClassCount + kAddedClassLimit) return std::nullopt;
   infos_[index] = MakeInfos(object_bytes);
   class_count_.store(index + 1, std::memory_order_release);
-  // It takes over the sizes down to the next smaller class.
-  for (size_t entry = std::min(EntryOf(object_bytes), lines_.size() - 1); entry != 0; --entry) {
-    const size_t lines = lines_[entry].load(std::memory_order_relaxed);
-    if (ObjectBytes(ClassOfTag(static_cast<SlotTag>(lines / kMagazineLines))) < object_bytes) break;
-    lines_[entry].store(LinesOf(ToSizeClass(index)), std::memory_order_release);
-  }
   return ToSizeClass(index);
+}
+
+// For each size the smallest class of at least that size that is not retired.
+void ClassTable::FillLines() {
+  std::array<uint16_t, kMaxTableBytes / kTableStepBytes + 1> exact{};  // by size; 0: there is none
+  for (size_t i = 0; i < class_count(); ++i) {
+    const SizeClass size_class = ToSizeClass(i);
+    if (ObjectBytes(size_class) > kMaxTableBytes || IsRetired(size_class)) continue;
+    exact[EntryOf(ObjectBytes(size_class))] = LinesOf(size_class);
+  }
+  static_assert(kTableStepBytes <= kMinAlignmentBytes, "two classes would share an entry");
+  // The last size of the table is that of a class which every pool has.
+  uint16_t lines = 0;
+  for (size_t entry = exact.size(); entry-- != 0;) {
+    if (exact[entry] != 0) lines = exact[entry];
+    if (lines_[entry].load(std::memory_order_relaxed) != lines) lines_[entry].store(lines, std::memory_order_release);
+  }
+}
+
+std::optional<SizeClass> ClassTable::Add(size_t bytes) {
+  const size_t object_bytes = Rounded(bytes);
+  MutexLock lock(mutex_);
+  std::optional<SizeClass> size_class = Find(object_bytes);
+  if (size_class && IsFixed(*size_class)) return size_class;
+  if (added_count_ == kAddedClassLimit) return std::nullopt;
+  ++added_count_;
+  if (!size_class) size_class = Append(object_bytes);
+  uses_[ToSize(*size_class)].store(Use::kFixed, std::memory_order_relaxed);
+  FillLines();
+  return size_class;
+}
+
+void ClassTable::SetLearned(std::span<const size_t> sizes) {
+  MutexLock lock(mutex_);
+  for (size_t i = kClassCount; i < class_count(); ++i) {
+    if (IsLearned(ToSizeClass(i))) uses_[i].store(Use::kRetired, std::memory_order_relaxed);
+  }
+  for (const size_t bytes : sizes) {
+    std::optional<SizeClass> size_class = Find(Rounded(bytes));
+    if (!size_class && learned_size_count_ < kLearnedSizeLimit) {
+      size_class = Append(Rounded(bytes));
+      ++learned_size_count_;
+    } else if (!size_class || IsFixed(*size_class)) {
+      continue;
+    }
+    uses_[ToSize(*size_class)].store(Use::kLearned, std::memory_order_relaxed);
+  }
+  FillLines();
+}
+
+size_t ClassTable::learned_count() const {
+  size_t count = 0;
+  for (size_t i = kClassCount; i < class_count(); ++i) count += IsLearned(ToSizeClass(i)) ? 1 : 0;
+  return count;
 }
 
 }  // namespace hugepool::internal

@@ -1,14 +1,20 @@
-// ClassTable: the size classes of one pool: those that every pool has, and the exact ones that were added to it.
+// ClassTable: the size classes of one pool: those that every pool has, the exact ones that a user added, and those that
+// were learned from the sizes asked for.
 //
 // Shape      infos by class id; for every size up to 32 KiB, in steps of 16 B, where the magazine of its class lies (for
-//            the fast path); a list of the added ones above
+//            the fast path); a list of the added ones above. A learned class that is wanted no more is retired: no size
+//            leads to it, its blocks are freed as ever, and it is revived when its size is wanted again.
 // Units      bytes
 // Owner      the SlabSet
-// Threads    any; Add is guarded by mutex_ (rank kClassTable). A table entry is stored with release after the infos of
-//            its class, and read with acquire (or, by the fast path, only to find an empty magazine)
-// Invariant  For(bytes) names the smallest class of at least `bytes`, added ones included; a class never changes
-// Errors     Add returns nothing when all ids are taken
-// Cost       For: one look-up to 32 KiB, above it a few steps. Add: linear in the sizes it takes over.
+// Threads    any; Add and SetLearned are guarded by mutex_ (rank kClassTable). A table entry is stored with release after
+//            the infos of its class, and read with acquire (or, by the fast path, only to find an empty magazine)
+// Invariant  For(bytes) names the smallest class of at least `bytes` that is not retired. An id belongs to one size as long
+//            as the pool lives. So it does no harm that a thread may read an entry and be stopped for as long as it likes
+//            before it pops that class's magazine (no fence reaches a value in a register): it finds blocks of the size
+//            that it has read, retired or not, or none. The price: so many sizes can be learned in the life of a pool
+//            as there are ids.
+// Errors     Add returns nothing when a user has added as many as may be; SetLearned leaves out what has no id left
+// Cost       For: one look-up to 32 KiB, above it a few steps. Add, SetLearned: microseconds, linear in the table.
 #ifndef HUGEPOOL_SLAB_CLASS_TABLE_H_
 #define HUGEPOOL_SLAB_CLASS_TABLE_H_
 
@@ -17,6 +23,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "hugepool/internal/percpu.h"
 #include "os/mutex.h"
@@ -24,9 +31,11 @@
 
 namespace hugepool::internal {
 
-// Most classes that may be added.
+// Most classes that a user may add; sizes that may be learned in the life of a pool; of those, most at a time.
 inline constexpr size_t kAddedClassLimit = 32;
-static_assert(kClassCount + kAddedClassLimit <= kMaxClassCount);
+inline constexpr size_t kLearnedSizeLimit = kMaxClassCount - kClassCount - kAddedClassLimit;
+inline constexpr size_t kLearnedClassLimit = 32;
+static_assert(kLearnedSizeLimit >= 2 * kLearnedClassLimit);
 
 class ClassTable {
  public:
@@ -42,10 +51,22 @@ class ClassTable {
   // alignment_bytes (a power of two up to 4 KiB).
   SizeClass For(size_t bytes) const;
   SizeClass For(size_t bytes, size_t alignment_bytes) const;
+  // The same among those that never retire, for who keeps the class.
+  SizeClass FixedFor(size_t bytes, size_t alignment_bytes) const;
 
   // A class of `bytes` (1 to kMaxSlabBytes) rounded up to 16 B, from 1 KiB to a cache line; the one that is there if
-  // one has that size.
+  // one has that size, which never retires from now on.
   std::optional<SizeClass> Add(size_t bytes) HUGEPOOL_EXCLUDES(mutex_);
+
+  // The learned classes from now on: of these sizes, at most kLearnedClassLimit, at most kMaxTableBytes each, and
+  // rounded as by Add; the others retire. A size that a fixed class has needs none; one that is new when all ids are taken
+  // gets none.
+  void SetLearned(std::span<const size_t> sizes) HUGEPOOL_EXCLUDES(mutex_);
+  // Relaxed: who goes by an old answer caches a few blocks in vain (CpuCache::CloseRetired).
+  bool IsRetired(SizeClass size_class) const { return UseOf(size_class) == Use::kRetired; }
+  bool IsFixed(SizeClass size_class) const { return UseOf(size_class) == Use::kFixed; }
+  bool IsLearned(SizeClass size_class) const { return UseOf(size_class) == Use::kLearned; }
+  size_t learned_count() const;
 
   // Ids below are in use.
   size_t class_count() const { return class_count_.load(std::memory_order_acquire); }
@@ -53,10 +74,21 @@ class ClassTable {
   const uint16_t* lines() const { return reinterpret_cast<const uint16_t*>(lines_.data()); }
 
  private:
+  // Fixed: every pool's, or a user's.
+  enum class Use : uint8_t { kFixed, kLearned, kRetired };
+
+  Use UseOf(SizeClass size_class) const { return uses_[ToSize(size_class)].load(std::memory_order_relaxed); }
+  std::optional<SizeClass> Find(size_t object_bytes) const HUGEPOOL_REQUIRES(mutex_);
+  SizeClass Append(size_t object_bytes) HUGEPOOL_REQUIRES(mutex_);
+  void FillLines() HUGEPOOL_REQUIRES(mutex_);
+
   std::array<SizeClassInfos, kMaxClassCount> infos_;
+  std::array<std::atomic<Use>, kMaxClassCount> uses_{};  // relaxed: a hint; written under mutex_
   std::array<std::atomic<uint16_t>, kMaxTableBytes / kTableStepBytes + 1> lines_;
   std::atomic<size_t> class_count_{kClassCount};  // release after the infos
   Mutex mutex_{LockRank::kClassTable};
+  size_t added_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
+  size_t learned_size_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;  // retired ones included
 };
 
 }  // namespace hugepool::internal

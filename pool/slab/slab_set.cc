@@ -41,11 +41,12 @@ bool SlabSet::ReleaseEmpty() {
   return released;
 }
 
-void SlabSet::StartDraining(size_t wanted_bytes, const std::array<uint64_t, kMaxClassCount>& kept_free_counts) {
-  for (size_t window = 0; window < arenas_.window_count() && wanted_bytes != 0; ++window) {
-    const size_t draining_bytes = StartDrainingIn(window, wanted_bytes, kept_free_counts);
-    wanted_bytes -= std::min(wanted_bytes, draining_bytes);
+size_t SlabSet::StartDraining(size_t wanted_bytes, const std::array<uint64_t, kMaxClassCount>& kept_free_counts) {
+  size_t draining_bytes = 0;
+  for (size_t window = 0; window < arenas_.window_count() && draining_bytes < wanted_bytes; ++window) {
+    draining_bytes += StartDrainingIn(window, wanted_bytes - draining_bytes, kept_free_counts);
   }
+  return draining_bytes;
 }
 
 // Returns the bytes of what drains now.
@@ -86,6 +87,21 @@ void SlabSet::AddUsed(uint64_t* bytes, uint64_t* count) {
     const size_t used_count = bins_[i]->used_count();
     *count += used_count;
     if (used_count != 0) *bytes += used_count * classes_.ObjectBytes(ToSizeClass(i % kMaxClassCount));
+  }
+}
+
+void SlabSet::CountLive(SizeLearner::Live* live) {
+  for (size_t window = 0; window < arenas_.window_count(); ++window) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < classes_.class_count(); ++i) {
+      SlabBin& one = bin(window, ToSizeClass(i));
+      const size_t used_count = one.used_count();
+      live->counts[i] += used_count;
+      live->used_bytes += used_count * classes_.ObjectBytes(ToSizeClass(i));
+      live->other_bytes += one.draining_slot_count() * kSlotBytes;
+      count += used_count;
+    }
+    if (count != 0) ++live->node_count;
   }
 }
 

@@ -18,6 +18,7 @@
 
 #include "arena/arena_set.h"
 #include "slab/class_table.h"
+#include "slab/size_learner.h"
 #include "slab/slab_bin.h"
 
 namespace hugepool::internal {
@@ -40,13 +41,16 @@ class SlabSet {
   // Marks the emptiest units of memory, wanted_bytes of them, so that nothing is allocated there while other slabs have
   // room, and frees go past the caches: emptied in time, they are given back. Only as many as the others have room for,
   // less kept_free_counts objects of each class, which the caches will take.
-  void StartDraining(size_t wanted_bytes, const std::array<uint64_t, kMaxClassCount>& kept_free_counts);
+  // Returns the bytes of what drains anew.
+  size_t StartDraining(size_t wanted_bytes, const std::array<uint64_t, kMaxClassCount>& kept_free_counts);
   // Whether slabs of the class drain; a hint, without a lock.
   bool Drains(SizeClass size_class) const;
   // Objects of the class that left the slabs.
   size_t UsedCount(SizeClass size_class);
   // Bytes and objects that left the slabs: in users' hands or in the caches above. Bins without a slab are not asked.
   void AddUsed(uint64_t* bytes, uint64_t* count);
+  // What the slabs hold, added to *live.
+  void CountLive(SizeLearner::Live* live);
   bool Check(std::string* why);
 
  private:

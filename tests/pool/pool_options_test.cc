@@ -18,7 +18,7 @@ TEST(PoolOptions, ReadsEveryOption) {
   const auto options = PoolOptions::Parse(
       " capacity = 8G; huge_pages=required ; page=1G;placement=node(3); populate_at_start=all; "
       "wait_for_huge_pages_seconds=30; decay_seconds=40; "
-      "cache_bytes_per_cpu=512K; name=blocks;",
+      "cache_bytes_per_cpu=512K; learn_size_classes = on; name=blocks;",
       &error);
   ASSERT_TRUE(options) << error.ToString();
   EXPECT_EQ(options->capacity_bytes, size_t{8} << 30);
@@ -29,6 +29,7 @@ TEST(PoolOptions, ReadsEveryOption) {
   EXPECT_EQ(options->wait_for_huge_pages_seconds, 30u);
   EXPECT_EQ(options->decay_seconds, 40u);
   EXPECT_EQ(options->cache_bytes_per_cpu, size_t{512} << 10);
+  EXPECT_TRUE(options->learn_size_classes);
   EXPECT_EQ(options->name, "blocks");
 }
 
@@ -36,6 +37,7 @@ TEST(PoolOptions, WhatIsNotNamedKeepsItsDefault) {
   const auto options = PoolOptions::Parse("", nullptr);
   ASSERT_TRUE(options);
   EXPECT_EQ(options->ToString(), PoolOptions().ToString());
+  EXPECT_FALSE(options->learn_size_classes);
 }
 
 TEST(PoolOptions, ParseMakesWhatToStringWrote) {
@@ -53,6 +55,7 @@ TEST(PoolOptions, ParseMakesWhatToStringWrote) {
         options.wait_for_huge_pages_seconds = 7;
         options.decay_seconds = 8;
         options.cache_bytes_per_cpu = 0;
+        options.learn_size_classes = populate == PopulateAtStart::kAll;
         options.name = "a=b, c";
         Error error;
         const auto again = PoolOptions::Parse(options.ToString(), &error);
@@ -64,6 +67,7 @@ TEST(PoolOptions, ParseMakesWhatToStringWrote) {
         EXPECT_EQ(again->populate_at_start, populate);
         EXPECT_EQ(again->wait_for_huge_pages_seconds, 7u);
         EXPECT_EQ(again->decay_seconds, 8u);
+        EXPECT_EQ(again->learn_size_classes, options.learn_size_classes);
         EXPECT_EQ(again->name, options.name);
       }
     }
@@ -100,6 +104,7 @@ TEST(PoolOptions, BadTextNamesTheValueAndWhatIsAllowed) {
       {"wait_for_huge_pages_seconds=-1", "'-1'", "0 to 3600"},
       {"decay_seconds=1m", "'1m'", "0 to 3600"},
       {"cache_bytes_per_cpu=2Q", "'2Q'", "whole number"},
+      {"learn_size_classes=yes", "'yes'", "on, off"},
   };
   for (const auto& [text, value, allowed] : table) {
     Error error;

@@ -43,16 +43,16 @@ PoolStats DistinctStats() {
   };
   PoolStats stats;
   auto& [name, backing, placement, cache_mode, page_bytes, capacity_bytes, committed_bytes, metadata_bytes,
-         allocated_bytes, cached_bytes, allocated_count, failed_count, pressure_event_count, pressure_trimmed_bytes,
-         refused_bind_count, refused_locate_count, refused_give_back_count, aborted_sequence_count,
-         child_allocate_count, child_deallocate_count, nodes, classes] = stats;
+         allocated_bytes, cached_bytes, allocated_count, learned_class_count, failed_count, pressure_event_count,
+         pressure_trimmed_bytes, refused_bind_count, refused_locate_count, refused_give_back_count,
+         aborted_sequence_count, child_allocate_count, child_deallocate_count, nodes, classes] = stats;
   name = "the name";
   backing = "the backing";
   placement = "the placement";
   cache_mode = "the cache mode";
   set(page_bytes, aborted_sequence_count, capacity_bytes, committed_bytes, metadata_bytes, allocated_bytes,
-      cached_bytes, allocated_count, failed_count, pressure_event_count, pressure_trimmed_bytes, refused_bind_count,
-      refused_locate_count, refused_give_back_count, child_allocate_count, child_deallocate_count);
+      cached_bytes, allocated_count, learned_class_count, failed_count, pressure_event_count, pressure_trimmed_bytes,
+      refused_bind_count, refused_locate_count, refused_give_back_count, child_allocate_count, child_deallocate_count);
   nodes.resize(2);
   set_node(nodes[0], 3);
   set_node(nodes[1], 17);
@@ -64,7 +64,7 @@ PoolStats DistinctStats() {
 }
 
 // The numbers of DistinctStats() are 1,000,001 and so many following ones.
-constexpr size_t kDistinctCount = 16 + 2 * (10 + 2 * 3) + 3 * (5 + 3);
+constexpr size_t kDistinctCount = 17 + 2 * (10 + 2 * 3) + 3 * (5 + 3);
 
 // JSON ---------------------------------------------------------------------------------------------------------------
 
@@ -113,6 +113,7 @@ json ExpectedJson(const PoolStats& stats) {
           {"allocated_bytes", stats.allocated_bytes},
           {"cached_bytes", stats.cached_bytes},
           {"allocated_count", stats.allocated_count},
+          {"learned_class_count", stats.learned_class_count},
           {"failed_count", stats.failed_count},
           {"pressure_event_count", stats.pressure_event_count},
           {"pressure_trimmed_bytes", stats.pressure_trimmed_bytes},
@@ -485,7 +486,7 @@ TEST(PoolStatsPrometheus, SeveralPoolsShareOnePage) {
   size_t sample_count = 0;
   for (const auto& [name, metric] : metrics) sample_count += metric.samples.size();
   const size_t per_pool = kDistinctCount - 3 + 1;
-  EXPECT_EQ(sample_count, 2 * per_pool + 16 + 1) << "the empty one has no nodes and no classes";
+  EXPECT_EQ(sample_count, 2 * per_pool + 17 + 1) << "the empty one has no nodes and no classes";
   EXPECT_EQ(metrics.at("hugepool_capacity_bytes").samples.at({{"pool", "another"}}), "5");
   EXPECT_EQ(metrics.at("hugepool_capacity_bytes").samples.at({{"pool", "empty"}}), "0");
   EXPECT_EQ(metrics.at("hugepool_used_bytes").samples.size(), 4u);

@@ -57,6 +57,7 @@ struct PoolStats {
   uint64_t allocated_bytes = 0;          // blocks in users' hands, by UsableSize
   uint64_t cached_bytes = 0;             // free blocks in per-CPU caches, outboxes and depots
   uint64_t allocated_count = 0;          // blocks in users' hands, now
+  uint64_t learned_class_count = 0;      // size classes that were learned from what is asked for, in use now
   uint64_t failed_count = 0;             // Allocate calls that returned nullptr
   uint64_t pressure_event_count = 0;     // events at which a PressureWatch trimmed
   uint64_t pressure_trimmed_bytes = 0;   // given back at once by these trims

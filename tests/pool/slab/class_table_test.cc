@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <random>
 #include <set>
+#include <vector>
 
 #include "pool/soak.h"
 
@@ -85,6 +87,72 @@ TEST(ClassTable, AlignmentIsKeptWhateverWasAdded) {
       EXPECT_EQ(object_bytes % alignment_bytes, 0u);
     }
   }
+}
+
+TEST(ClassTable, LearnedClassesServeTheSizesThatTheyFitUntilTheyRetire) {
+  ClassTable table;
+  table.SetLearned(std::array<size_t, 2>{4160, 4200});
+  const SizeClass first = table.For(4160);
+  const SizeClass second = table.For(4161);
+  EXPECT_EQ(table.ObjectBytes(first), 4160u);
+  EXPECT_EQ(table.ObjectBytes(second), 4224u);
+  EXPECT_EQ(table.learned_count(), 2u);
+  CheckLines(table);
+  table.SetLearned(std::array<size_t, 1>{4200});
+  EXPECT_TRUE(table.IsRetired(first));
+  EXPECT_EQ(table.For(4160), second);
+  table.SetLearned({});
+  EXPECT_EQ(table.learned_count(), 0u);
+  for (size_t bytes = 1; bytes <= kMaxSlabBytes; ++bytes) ASSERT_EQ(table.For(bytes), ClassFor(bytes));
+  CheckLines(table);
+}
+
+// What makes a stale table entry harmless.
+TEST(ClassTable, AnIdBelongsToOneSizeForEver) {
+  std::mt19937_64 random(Seed());
+  ClassTable table;
+  std::vector<size_t> size_of_id(kMaxClassCount, 0);
+  for (int round = 0; round < 1000; ++round) {
+    std::vector<size_t> sizes(random() % (kLearnedClassLimit + 1));
+    for (size_t& bytes : sizes) bytes = 129 + random() % (kMaxTableBytes - 128);
+    table.SetLearned(sizes);
+    if (round % 100 == 0) (void)table.Add(1 + random() % kMaxSlabBytes);
+    for (size_t i = 0; i < table.class_count(); ++i) {
+      size_t& known_bytes = size_of_id[i];
+      if (known_bytes == 0) known_bytes = table.ObjectBytes(ToSizeClass(i));
+      ASSERT_EQ(table.ObjectBytes(ToSizeClass(i)), known_bytes) << "id " << i;
+    }
+    for (int i = 0; i < 200; ++i) {
+      const size_t bytes = 1 + random() % kMaxSlabBytes;
+      const SizeClass size_class = table.For(bytes);
+      ASSERT_GE(table.ObjectBytes(size_class), bytes);
+      ASSERT_LE(table.ObjectBytes(size_class), ObjectBytes(ClassFor(bytes)));
+      ASSERT_FALSE(table.IsRetired(size_class));
+    }
+    CheckLines(table);
+  }
+  // All ids that may be learned are taken by now, and a user's are still to be had.
+  EXPECT_LE(table.class_count(), kClassCount + kLearnedSizeLimit + 10);
+  for (size_t added = 10, bytes = 40'000; added < kAddedClassLimit; bytes += 64) {
+    const size_t before = table.class_count();
+    ASSERT_TRUE(table.Add(bytes)) << bytes;
+    added += table.class_count() - before;
+  }
+}
+
+TEST(ClassTable, WhatAUserAddsAndWhatAHandleHoldsNeverRetires) {
+  ClassTable table;
+  table.SetLearned(std::array<size_t, 2>{4160, 4224});
+  const SizeClass added = *table.Add(4160);
+  EXPECT_EQ(table.ObjectBytes(table.FixedFor(4200, 16)), 4352u) << "a learned class is none to hold";
+  EXPECT_EQ(table.FixedFor(4100, 16), added);
+  EXPECT_EQ(table.FixedFor(4100, 256), ClassFor(4100, 256));
+  table.SetLearned({});
+  EXPECT_FALSE(table.IsRetired(added));
+  EXPECT_EQ(table.For(4160), added);
+  EXPECT_TRUE(table.Add(4224)) << "a retired class is there to be added";
+  EXPECT_EQ(table.ObjectBytes(table.For(4200)), 4224u);
+  CheckLines(table);
 }
 
 }  // namespace

@@ -1,0 +1,193 @@
+#include "slab/size_learner.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <numeric>
+
+namespace hugepool::internal {
+namespace {
+
+constexpr size_t EntryOf(size_t bytes) { return (bytes + kTableStepBytes - 1) / kTableStepBytes; }
+
+// Below this, classes stand 16 B apart already.
+constexpr size_t kFromBytes = 128;
+// What a class costs on each node, in slabs that are partly empty; and to begin with it: other slabs make way, and what is
+// worth neither more nor less shall not come and go.
+constexpr double kSlabsPerClass = 2;
+constexpr double kBytesToBegin = 2 * kHugePageBytes;
+// What the blocks of a class go up and down by chance, in standard deviations.
+constexpr double kTide = 2;
+// Blocks that a plan takes from a class leave holes until they are replaced: this part of them is what that costs.
+constexpr double kMovedPart = 256;
+// Of what is used, that part more may be committed before it counts as holes; and so much whatever is used: the page
+// populated ahead, and one that is being filled.
+constexpr uint64_t kHolePart = 128;
+constexpr uint64_t kMostHoleBytes = 2 * kHugePageBytes;
+constexpr uint64_t kLooksPerTurnover = 256;
+// What is used grows when it is this part more than at the last look.
+constexpr uint64_t kGrowthPartPerLook = 1024;
+// Looks to wait after some began to drain, and when there was nothing that could.
+constexpr uint64_t kPauseToDrain = 4;
+constexpr uint64_t kPauseForRoom = 16;
+constexpr uint64_t kPlansPerTurnover = 8;
+constexpr uint64_t kMinPlanBytes = uint64_t{16} << 20;
+// While a pool grows by this part from plan to plan, a plan is for so many times what lives now, as far as the capacity
+// allows: nothing is cheaper than to put blocks where they belong from the first.
+constexpr uint64_t kGrowthPart = 16;
+constexpr double kGrowth = 4;
+
+}  // namespace
+
+bool SizeLearner::Sample(size_t bytes, size_t count) {
+  if (bytes <= kMaxTableBytes) sampled_counts_[EntryOf(bytes)].fetch_add(count, std::memory_order_relaxed);
+  const uint64_t more_bytes = bytes * count;
+  const uint64_t sampled_bytes = sampled_bytes_.fetch_add(more_bytes, std::memory_order_relaxed) + more_bytes;
+  if (sampled_bytes < due_bytes_.load(std::memory_order_relaxed)) return false;
+  return !looking_.exchange(true, std::memory_order_acquire);
+}
+
+uint64_t SizeLearner::Look(const Live& live) {
+  planned_bytes_ += sampled_bytes_.exchange(0, std::memory_order_relaxed);
+  if (planned_bytes_ >= std::max(kMinPlanBytes, live.used_bytes / kPlansPerTurnover)) {
+    Plan(live);
+    planned_bytes_ = 0;
+  }
+  const uint64_t needed_bytes = live.used_bytes + live.other_bytes;
+  const uint64_t pause_count = pause_count_.load(std::memory_order_relaxed);
+  const bool grows = live.used_bytes > seen_used_bytes_ + seen_used_bytes_ / kGrowthPartPerLook;
+  const bool holes = live.committed_bytes > needed_bytes + needed_bytes / kHolePart + kMostHoleBytes;
+  seen_used_bytes_ = live.used_bytes;
+  if (pause_count != 0) pause_count_.store(pause_count - 1, std::memory_order_relaxed);
+  due_bytes_.store(std::max(kMinLookBytes, live.used_bytes / kLooksPerTurnover), std::memory_order_relaxed);
+  looking_.store(false, std::memory_order_release);
+  return holes && !grows && pause_count == 0 ? live.committed_bytes - needed_bytes : 0;
+}
+
+void SizeLearner::NoteDraining(uint64_t draining_bytes) {
+  pause_count_.store(draining_bytes != 0 ? kPauseToDrain : kPauseForRoom, std::memory_order_relaxed);
+}
+
+SizeLearner::Range SizeLearner::RangeOf(size_t low_bytes, const SizeClassInfo& high) {
+  Range range{.low_bytes = low_bytes, .high_bytes = high.object_bytes};
+  const size_t unit_bytes = range.high_bytes > kCacheLineFromBytes ? kCacheLineBytes : kTableStepBytes;
+  const size_t part_bytes = (range.high_bytes - low_bytes + kPartCount - 1) / kPartCount;
+  range.step_bytes = (part_bytes + unit_bytes - 1) / unit_bytes * unit_bytes;
+  return range;
+}
+
+// What is remembered of a range is scaled down to what lives in it. What lives stays as it is, or becomes what is asked for
+// now, whichever is more: a size that is new counts at once, one whose blocks only stay is not forgotten.
+bool SizeLearner::Measure(Range& range, const Live& live, double coming_share) {
+  double live_count = 0;
+  for (size_t i = 0; i < classes_.class_count(); ++i) {
+    const size_t object_bytes = classes_.ObjectBytes(ToSizeClass(i));
+    if (object_bytes <= range.low_bytes || object_bytes > range.high_bytes) continue;
+    live_count += static_cast<double>(live.counts[i]);
+    if (object_bytes == range.high_bytes) range.high_count = static_cast<double>(live.counts[i]);
+    const size_t above_bytes = object_bytes - range.low_bytes;
+    // Of a learned class that a user's new class has put between the steps nothing is known here: it retires.
+    if (classes_.IsLearned(ToSizeClass(i)) && above_bytes % range.step_bytes == 0) {
+      range.learned |= 1U << (above_bytes / range.step_bytes - 1);
+    }
+  }
+  std::array<double, kPartCount> coming{};
+  const size_t first = EntryOf(range.low_bytes) + 1;
+  const size_t last = EntryOf(range.high_bytes);
+  const auto part_of = [&](size_t entry) {
+    return (entry * kTableStepBytes - range.low_bytes - 1) / range.step_bytes;
+  };
+  double remembered_count = 0;
+  for (size_t i = first; i <= last; ++i) {
+    const double sampled = static_cast<double>(sampled_counts_[i].exchange(0, std::memory_order_relaxed));
+    coming[part_of(i)] += sampled * coming_share;
+    remembered_counts_[i] += sampled;
+    remembered_count += remembered_counts_[i];
+  }
+  const double kept_share = std::min(1.0, live_count / std::max(remembered_count, 1.0));
+  for (size_t i = first; i <= last; ++i) {
+    remembered_counts_[i] *= kept_share;
+    range.counts[part_of(i)] += remembered_counts_[i];
+  }
+  for (size_t part = 0; part < kPartCount; ++part) range.counts[part] = std::max(range.counts[part], coming[part]);
+  return std::accumulate(range.counts.begin(), range.counts.end(), 0.0) >= 1;
+}
+
+// What the blocks of a range take more than each in a class of its own part; the slabs that classes leave partly empty; the
+// room for a class's blocks to go up and down, as a sum of so many independent choices does; the holes that are left.
+double SizeLearner::CostBytes(const Range& range, unsigned mask, size_t node_count) {
+  const size_t part_count = range.PartCount();
+  const unsigned classes = mask | 1U << (part_count - 1);
+  double cost_bytes = 0;
+  double count = 0;
+  for (size_t part = 0, first = 0; part < part_count; ++part) {
+    count += range.counts[part];
+    if ((classes >> part & 1) == 0) continue;
+    const size_t object_bytes = range.BytesOf(part);
+    for (size_t i = first; i < part; ++i) {
+      cost_bytes += range.counts[i] * static_cast<double>((part - i) * range.step_bytes);
+    }
+    if (count >= 1) {
+      // The fixed class is there anyhow.
+      const double slab_count = part + 1 == part_count ? 0 : kSlabsPerClass * static_cast<double>(node_count);
+      cost_bytes += slab_count * static_cast<double>(range.slab_bytes[part]);
+      cost_bytes += kTide * std::sqrt(count) * static_cast<double>(object_bytes);
+    }
+    if (part + 1 == part_count) {
+      cost_bytes += std::max(range.high_count - count, 0.0) / kMovedPart * static_cast<double>(object_bytes);
+    }
+    first = part + 1;
+    count = 0;
+  }
+  return cost_bytes;
+}
+
+void SizeLearner::Choose(Range& range, size_t node_count) {
+  const size_t part_count = range.PartCount();
+  for (size_t part = 0; part < part_count; ++part) {
+    const SizeClassInfos infos = MakeInfos(range.BytesOf(part));
+    range.slab_bytes[part] = infos[static_cast<size_t>(SlabKind::kNormal)].slot_count() * kSlotBytes;
+  }
+  const double whole_bytes = CostBytes(range, 0, node_count);
+  double best_bytes = whole_bytes;
+  for (unsigned mask = 1; mask < 1U << (part_count - 1); ++mask) {
+    const double cost_bytes = CostBytes(range, mask, node_count);
+    const int begun_count = std::popcount(mask & ~range.learned);
+    const double here_bytes = cost_bytes + kBytesToBegin * static_cast<double>(node_count) * begun_count;
+    if (here_bytes >= best_bytes) continue;
+    best_bytes = here_bytes;
+    range.wanted = mask;
+    range.saved_bytes = whole_bytes - cost_bytes;
+  }
+}
+
+void SizeLearner::Plan(const Live& live) {
+  const double used_bytes = static_cast<double>(std::max<uint64_t>(live.used_bytes, 1));
+  const bool grows = live.used_bytes > planned_used_bytes_ + planned_used_bytes_ / kGrowthPart;
+  const double growth = grows ? std::clamp(static_cast<double>(live.capacity_bytes) / used_bytes, 1.0, kGrowth) : 1;
+  planned_used_bytes_ = live.used_bytes;
+  const double coming_share = used_bytes * growth / static_cast<double>(std::max<uint64_t>(planned_bytes_, 1));
+  // The ranges that want classes, those that save most by each of them first.
+  size_t range_count = 0;
+  for (size_t low_bytes = kFromBytes; low_bytes < kMaxTableBytes;) {
+    Range range = RangeOf(low_bytes, classes_.Info(classes_.FixedFor(low_bytes + 1, 1)));
+    if (Measure(range, live, coming_share)) Choose(range, live.node_count);
+    if (range.wanted != 0) ranges_[range_count++] = range;
+    low_bytes = range.high_bytes;
+  }
+  const auto saved_by_each = [](const Range& range) { return range.saved_bytes / std::popcount(range.wanted); };
+  std::sort(ranges_.begin(), ranges_.begin() + static_cast<ptrdiff_t>(range_count),
+            [&](const Range& left, const Range& right) { return saved_by_each(left) > saved_by_each(right); });
+  std::array<size_t, kLearnedClassLimit> sizes;
+  size_t size_count = 0;
+  for (size_t i = 0; i < range_count; ++i) {
+    const Range& range = ranges_[i];
+    if (size_count + static_cast<size_t>(std::popcount(range.wanted)) > sizes.size()) continue;
+    for (size_t part = 0; part + 1 < range.PartCount(); ++part) {
+      if ((range.wanted >> part & 1) != 0) sizes[size_count++] = range.low_bytes + (part + 1) * range.step_bytes;
+    }
+  }
+  classes_.SetLearned({sizes.data(), size_count});
+}
+
+}  // namespace hugepool::internal
