@@ -221,18 +221,21 @@ qemu_arguments() {
               -append "console=$console loglevel=1 panic=-1 random.trust_cpu=on")
 }
 
-# Throws QEMU's switch whenever a case begins. It has two names, an older and a newer one; QEMU complains of the other.
+# Throws QEMU's switch as cases begin, for as long as it runs. The switch has two names, an older and a newer one; QEMU
+# complains of the other.
 switch_single_steps() {
-  local line state now=off
-  while read -r line; do
-    [[ $line == '[guest] RUN '* ]] || continue
+  local name state now=off
+  while kill -0 "$1" 2>/dev/null; do
+    name=$(sed -n -e 's/\r//' -e 's/^\[guest\] RUN //p' "$out/console.log" | tail -n 1)
     # shellcheck disable=SC2053  # it is a pattern
-    if [[ ${line#'[guest] RUN '} == $single_steps ]]; then state=on; else state=off; fi
-    [[ $state != "$now" ]] || continue
-    now=$state
-    # Opened for reading as well, so that a QEMU that is gone holds nobody up.
-    printf '%s\n' "singlestep $now" "one-insn-per-tb $now" 1<>"$work/monitor.in"
-  done < <(tail --pid="$1" -s 0.1 -n +1 -f "$out/console.log" | sed -u 's|\r||')
+    if [[ $name == $single_steps ]]; then state=on; else state=off; fi
+    if [[ $state != "$now" ]]; then
+      now=$state
+      # Opened for reading as well, so that a QEMU that is gone holds nobody up.
+      printf '%s\n' "singlestep $now" "one-insn-per-tb $now" 1<>"$work/monitor.in"
+    fi
+    sleep 0.2
+  done
 }
 
 # A FAIL where a case that was to go step by step did not: its passing would say less than people think.
@@ -318,10 +321,7 @@ status=0
 wait "$qemu_pid" || status=$?
 qemu_pid=
 wait "$progress_pid" || true
-if [[ -n $switch_pid ]]; then
-  # It has nothing left to wait for; nobody waits for it either should it be stuck.
-  kill "$switch_pid" 2>/dev/null || true
-fi
+if [[ -n $switch_pid ]]; then wait "$switch_pid" || true; fi
 ended="ended without finishing (a kernel panic, or process 1 died)"
 if ((status == 124 || status == 137)); then ended="did not finish within $limit_seconds s"; fi
 if ((status != 0 && status != 124 && status != 137)); then
