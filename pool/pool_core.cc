@@ -152,11 +152,12 @@ void* PoolCore::Allocate(size_t bytes, size_t alignment_bytes) {
   } else {
     const ClassTable& classes = slabs_->classes();
     size_t fetched_count = 0;
-    block = cache_->Allocate(alignment_bytes <= kMinAlignmentBytes ? classes.For(wanted_bytes)
-                                                                   : classes.For(wanted_bytes, alignment_bytes),
-                             &fetched_count);
+    // A block of another class may be aligned to less.
+    const bool any = alignment_bytes <= kMinAlignmentBytes;
+    block = cache_->Allocate(any ? classes.For(wanted_bytes) : classes.For(wanted_bytes, alignment_bytes),
+                             any ? CpuCache::From::kLarger : CpuCache::From::kClass, &fetched_count);
     // What must be aligned to more than a cache line does not choose by size alone.
-    if (alignment_bytes <= kCacheLineBytes) Learn(wanted_bytes, fetched_count);
+    if (alignment_bytes <= kCacheLineBytes) NoteFetched(wanted_bytes, fetched_count);
   }
   if (block == nullptr) failed_count_.fetch_add(1, std::memory_order_relaxed);
   return block;
@@ -177,8 +178,9 @@ size_t PoolCore::AllocateBatch(size_t bytes, void** blocks, size_t count) {
   if (!InChild() && bytes <= kMaxSlabBytes) {
     const size_t wanted_bytes = std::max<size_t>(bytes, 1);
     size_t fetched_count = 0;
-    const size_t taken = TakeBatch(slabs_->classes().For(wanted_bytes), blocks, count, &fetched_count);
-    Learn(wanted_bytes, fetched_count);
+    const size_t taken =
+        TakeBatch(slabs_->classes().For(wanted_bytes), CpuCache::From::kLarger, blocks, count, &fetched_count);
+    NoteFetched(wanted_bytes, fetched_count);
     return taken;
   }
   for (size_t i = 0; i < count; ++i) {
@@ -195,36 +197,48 @@ size_t PoolCore::AllocateClassBatch(SizeClass size_class, void** blocks, size_t 
     return taken;
   }
   size_t fetched_count = 0;
-  return TakeBatch(size_class, blocks, count, &fetched_count);
+  return TakeBatch(size_class, CpuCache::From::kClass, blocks, count, &fetched_count);
 }
 
-size_t PoolCore::TakeBatch(SizeClass size_class, void** blocks, size_t count, size_t* fetched_count) {
-  const size_t taken = cache_->AllocateBatch(size_class, blocks, count, fetched_count);
+size_t PoolCore::TakeBatch(SizeClass size_class, CpuCache::From from, void** blocks, size_t count,
+                           size_t* fetched_count) {
+  const size_t taken = cache_->AllocateBatch(size_class, from, blocks, count, fetched_count);
   if (taken < count) failed_count_.fetch_add(1, std::memory_order_relaxed);
   return taken;
 }
 
 // Blocks that left the slabs are a sample of what is asked for; now and then they make it time to look whether the classes
-// fit, and whether slabs hold more free room than chance explains: after a change of classes or sizes the old ones do. No
-// lock is held.
-void PoolCore::Learn(size_t bytes, size_t fetched_count) {
-  if (learner_ == nullptr || fetched_count == 0 || !learner_->Sample(bytes, fetched_count)) return;
-  SizeLearner::Live live{.other_bytes = run_bytes_.load(std::memory_order_relaxed),
-                         .committed_bytes = arenas_->budget().committed_bytes(),
-                         .capacity_bytes = arenas_->budget().capacity_bytes()};
+// fit, and whether slabs hold more free room than chance explains. One thread at a time; others go on. No lock is held.
+void PoolCore::NoteFetched(size_t bytes, size_t fetched_count) {
+  if (fetched_count == 0) return;
+  const bool plan = learner_ != nullptr && learner_->Sample(bytes, fetched_count);
+  // Acquire, with the release below: one look sees what the one before left.
+  if ((!plan && !slabs_->TakeLookDue()) || looking_.exchange(true, std::memory_order_acquire)) return;
+  LiveMemory live{.other_bytes = run_bytes_.load(std::memory_order_relaxed),
+                  .committed_bytes = arenas_->budget().committed_bytes(),
+                  .capacity_bytes = arenas_->budget().capacity_bytes()};
   slabs_->CountLive(&live);
   for (size_t window = 0; window < arenas_->window_count(); ++window) {
     NodeStats node;
     arenas_->arena(window).AddStats(&node);
     live.other_bytes += node.empty_bytes;
   }
-  const uint64_t hole_bytes = learner_->Look(live);
-  cache_->CloseRetired();
+  if (plan) {
+    learner_->Plan(live);
+    cache_->CloseRetired();
+  } else {
+    DrainHoles(live);
+  }
+  looking_.store(false, std::memory_order_release);
+}
+
+void PoolCore::DrainHoles(const LiveMemory& live) {
+  const uint64_t hole_bytes = hole_watch_.Look(live);
   if (hole_bytes == 0) return;
   try {
     const size_t draining_bytes = cache_->StartDraining(hole_bytes, CpuCache::Kept::kChance);
     if (draining_bytes != 0) (void)cache_->Drain();
-    learner_->NoteDraining(draining_bytes);
+    hole_watch_.NoteDraining(draining_bytes);
   } catch (const std::bad_alloc&) {
     // No memory for the list: what is free stays where it is.
   }

@@ -27,6 +27,7 @@
 #include "hugepool/pool_options.h"
 #include "hugepool/pool_stats.h"
 #include "os/os_memory.h"
+#include "slab/hole_watch.h"
 #include "slab/size_learner.h"
 #include "slab/slab_set.h"
 #include "topology/topology.h"
@@ -75,8 +76,9 @@ class PoolCore {
   bool Build(const Topology& topology, Error* error);
   void* AllocateRun(size_t bytes);
   void DeallocateOther(void* block);
-  size_t TakeBatch(SizeClass size_class, void** blocks, size_t count, size_t* fetched_count);
-  void Learn(size_t bytes, size_t fetched_count);
+  size_t TakeBatch(SizeClass size_class, CpuCache::From from, void** blocks, size_t count, size_t* fetched_count);
+  void NoteFetched(size_t bytes, size_t fetched_count);
+  void DrainHoles(const LiveMemory& live);
   void AddClassStats(PoolStats* stats);
   void* AllocateInChild(size_t bytes, size_t alignment_bytes);
   void DeallocateInChild(void* block);
@@ -89,7 +91,9 @@ class PoolCore {
   std::unique_ptr<ArenaSet> arenas_;
   std::unique_ptr<PlacementPolicy> placement_;
   std::unique_ptr<SlabSet> slabs_;
+  std::atomic<bool> looking_{false};      // a thread uses learner_'s Plan, or hole_watch_
   std::unique_ptr<SizeLearner> learner_;  // nullptr: learn_size_classes is off
+  HoleWatch hole_watch_;
   std::unique_ptr<CpuCache> cache_;
   PercpuView view_;
   CpuCache::OutboxView outboxes_;

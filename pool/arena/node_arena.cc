@@ -130,6 +130,14 @@ bool NodeArena::StopDrainingAll() {
 
 void* NodeArena::AllocateSlab(size_t slot_count, SlotTag tag) { return TakeInside(slot_count, tag); }
 
+void* NodeArena::AllocateSlabInUse(size_t slot_count, SlotTag tag) {
+  MutexLock lock(mutex_);
+  const std::optional<size_t> slot = pages_.TakeSlotsInUse(slot_count);
+  if (!slot) return nullptr;
+  Mark(*slot, slot_count, tag);
+  return map_.AddressOfSlot(first_slot_ + *slot);
+}
+
 void* NodeArena::AllocateRun(size_t slot_count) {
   if (slot_count <= kSlotsPerHugePage) return TakeInside(slot_count, kRunHead);
   for (const Region region : {Region::kHugetlb, Region::kFallback}) {

@@ -137,21 +137,34 @@ void PageTable::TakeMask(PageIndex index, uint32_t mask) {
   Link(index);
 }
 
-std::optional<size_t> PageTable::TakeSlots(size_t slot_count) {
-  const unsigned order = OrderFor(slot_count);
-  for (size_t backing = 0; backing < kBackingCount; ++backing) {
-    size_t fullest = kFreeCounts;
-    const List* found = nullptr;
-    for (size_t o = order; o < kOrderCount; ++o) {
-      const List& list = lists_[backing][o];
-      if (list.nonempty == 0) continue;
-      const size_t free_count = static_cast<size_t>(std::countr_zero(list.nonempty));
-      if (free_count < fullest) {
-        fullest = free_count;
-        found = &list;
-      }
+// The fullest page in use that has room.
+PageIndex PageTable::FullestPage(size_t backing, size_t slot_count) const {
+  PageIndex found = kNoPage;
+  size_t fullest = kFreeCounts;
+  for (size_t order = OrderFor(slot_count); order < kOrderCount; ++order) {
+    const List& list = lists_[backing][order];
+    if (list.nonempty == 0) continue;
+    const size_t free_count = static_cast<size_t>(std::countr_zero(list.nonempty));
+    if (free_count < fullest) {
+      fullest = free_count;
+      found = list.heads[fullest];
     }
-    if (found != nullptr) return TakeSlotsIn(found->heads[fullest], slot_count);
+  }
+  return found;
+}
+
+std::optional<size_t> PageTable::TakeSlotsInUse(size_t slot_count) {
+  for (size_t backing = 0; backing < kBackingCount; ++backing) {
+    const PageIndex found = FullestPage(backing, slot_count);
+    if (found != kNoPage) return TakeSlotsIn(found, slot_count);
+  }
+  return std::nullopt;
+}
+
+std::optional<size_t> PageTable::TakeSlots(size_t slot_count) {
+  for (size_t backing = 0; backing < kBackingCount; ++backing) {
+    const PageIndex found = FullestPage(backing, slot_count);
+    if (found != kNoPage) return TakeSlotsIn(found, slot_count);
     for (const PageIndex unit : {partly_empty_heads_[backing], empty_heads_[backing]}) {
       if (unit != kNoPage) return TakeSlotsIn(page(unit).first_empty, slot_count);
     }

@@ -72,15 +72,15 @@ CpuRegions::Region* CpuCache::RegionOf(int cpu, size_t row) {
   return regions_->FindOrMap(cpu, row, arenas.NodeIdOf(arenas.HomeOfCpu(cpu)));
 }
 
-void* CpuCache::Allocate(SizeClass size_class, size_t* fetched_count) {
+void* CpuCache::Allocate(SizeClass size_class, From from, size_t* fetched_count) {
   const int cpu = slabs_.arenas().os().CurrentCpu();
   void* object = nullptr;
   if (regions_ != nullptr && regions_->Pop(cpu, kHomeRow, TagOf(size_class), &object, 1) != 0) return object;
-  return Refill(cpu, size_class, fetched_count);
+  return Refill(cpu, size_class, from, fetched_count);
 }
 
 // One window's blocks: those that this CPU was about to give back first, then what other CPUs gave back, else the slabs'.
-size_t CpuCache::FetchFrom(int cpu, size_t window, SizeClass size_class, void** objects, size_t count) {
+size_t CpuCache::FetchFrom(int cpu, size_t window, SizeClass size_class, From from, void** objects, size_t count) {
   size_t taken = 0;
   if (regions_ != nullptr) {
     const size_t group = slabs_.arenas().CacheGroupOfCpu(cpu);
@@ -89,17 +89,23 @@ size_t CpuCache::FetchFrom(int cpu, size_t window, SizeClass size_class, void** 
       taken += depots_[window]->Take(group, size_class, BytesOf(size_class), objects + taken, count - taken);
     }
   }
-  if (taken == 0) taken = slabs_.bin(window, size_class).Allocate(objects, count);
+  if (taken == 0) {
+    // A handle's frees do not look of which class a block is.
+    const bool borrows =
+        from == From::kLarger && !guarded_[ToSize(size_class)].has_handle.load(std::memory_order_relaxed);
+    taken = borrows ? slabs_.AllocateOrBorrow(window, size_class, objects, count)
+                    : slabs_.bin(window, size_class).Allocate(objects, count);
+  }
   if (taken != 0) OpenFor(cpu, size_class, window);
   return taken;
 }
 
 // Blocks of the target, or of the next window that has some, counted as departures.
-size_t CpuCache::Fetch(int cpu, size_t target, SizeClass size_class, void** objects, size_t count) {
-  size_t taken = FetchFrom(cpu, target, size_class, objects, count);
+size_t CpuCache::Fetch(int cpu, size_t target, SizeClass size_class, From from, void** objects, size_t count) {
+  size_t taken = FetchFrom(cpu, target, size_class, from, objects, count);
   if (taken != 0) return taken;
   placement_.Depart(target, BytesOf(size_class), [&](size_t window) {
-    taken = FetchFrom(cpu, window, size_class, objects, count);
+    taken = FetchFrom(cpu, window, size_class, from, objects, count);
     // A full node is asked in vain each time: not for a few blocks that happened to come back.
     if (taken != 0 && taken <= count / 2) {
       taken += slabs_.bin(window, size_class).Allocate(objects + taken, count - taken);
@@ -109,14 +115,14 @@ size_t CpuCache::Fetch(int cpu, size_t target, SizeClass size_class, void** obje
   return taken;
 }
 
-void* CpuCache::Refill(int cpu, SizeClass size_class, size_t* fetched_count) {
+void* CpuCache::Refill(int cpu, SizeClass size_class, From from, size_t* fetched_count) {
   const size_t target = placement_.Target(cpu);
   const size_t tag = TagOf(size_class);
   const bool cached = Caches(size_class) && RegionOf(cpu, kHomeRow) != nullptr && Grow(cpu, kHomeRow, size_class);
   std::array<void*, kBatchMaxCount + 1> objects;
-  size_t taken = Fetch(cpu, target, size_class, objects.data(), cached ? BatchCount(size_class) + 1 : 1);
+  size_t taken = Fetch(cpu, target, size_class, from, objects.data(), cached ? BatchCount(size_class) + 1 : 1);
   if (taken == 0) {
-    EmptyAndRetry([&] { return (taken = Fetch(cpu, target, size_class, objects.data(), 1)) != 0; });
+    EmptyAndRetry([&] { return (taken = Fetch(cpu, target, size_class, from, objects.data(), 1)) != 0; });
   }
   if (taken == 0) return nullptr;
   *fetched_count += taken;
@@ -132,9 +138,13 @@ size_t CpuCache::StartDraining(size_t wanted_bytes, Kept kept) {
   std::array<uint64_t, kMaxClassCount> kept_free_counts{};
   for (size_t i = 0; i < slabs_.classes().class_count(); ++i) {
     const size_t used_count = slabs_.UsedCount(ToSizeClass(i)) / window_count;
-    kept_free_counts[i] = kept == Kept::kChance
-                              ? static_cast<uint64_t>(std::sqrt(static_cast<double>(used_count)))
-                              : used_count / kKeptFreePart + capacity_count(ToSizeClass(i)) / window_count;
+    if (kept == Kept::kCaches) {
+      kept_free_counts[i] = used_count / kKeptFreePart + capacity_count(ToSizeClass(i)) / window_count;
+    } else if (guarded_[i].has_handle.load(std::memory_order_relaxed)) {
+      kept_free_counts[i] = UINT32_MAX;  // more than there are: its fast path is not closed unasked
+    } else {
+      kept_free_counts[i] = static_cast<uint64_t>(std::sqrt(static_cast<double>(used_count)));
+    }
   }
   const size_t draining_bytes = slabs_.StartDraining(wanted_bytes, kept_free_counts);
   CloseForHandles();
@@ -340,18 +350,18 @@ void CpuCache::DeallocateBatch(SizeClass size_class, void* const* objects, size_
   }
 }
 
-size_t CpuCache::AllocateBatch(SizeClass size_class, void** objects, size_t count, size_t* fetched_count) {
+size_t CpuCache::AllocateBatch(SizeClass size_class, From from, void** objects, size_t count, size_t* fetched_count) {
   size_t taken = 0;
   while (taken < count) {
     const int cpu = slabs_.arenas().os().CurrentCpu();
     size_t got =
         regions_ == nullptr ? 0 : regions_->Pop(cpu, kHomeRow, TagOf(size_class), objects + taken, count - taken);
     if (got == 0) {
-      got = Fetch(cpu, placement_.Target(cpu), size_class, objects + taken, count - taken);
+      got = Fetch(cpu, placement_.Target(cpu), size_class, from, objects + taken, count - taken);
       *fetched_count += got;
     }
     if (got == 0) {
-      objects[taken] = Refill(cpu, size_class, fetched_count);
+      objects[taken] = Refill(cpu, size_class, from, fetched_count);
       got = objects[taken] == nullptr ? 0 : 1;
     }
     if (got == 0) break;

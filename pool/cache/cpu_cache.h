@@ -41,15 +41,17 @@ class CpuCache {
   static std::unique_ptr<CpuCache> Create(CpuCacheMode mode, SlabSet& slabs, PlacementPolicy& placement,
                                           size_t budget_bytes, MetadataMemory& metadata, Error* error);
 
+  // Which objects will do: of the class only, or also of a larger one that lends (SlabSet::AllocateOrBorrow).
+  enum class From : uint8_t { kClass, kLarger };
   // Adds to *fetched_count how many objects left depots or slabs for it.
-  void* Allocate(SizeClass size_class, size_t* fetched_count);
+  void* Allocate(SizeClass size_class, From from, size_t* fetched_count);
   void* Allocate(SizeClass size_class) {
     size_t ignored = 0;
-    return Allocate(size_class, &ignored);
+    return Allocate(size_class, From::kClass, &ignored);
   }
   void Deallocate(void* object, SizeClass size_class);
   // Up to count objects of one class into or out of the caller's hands; Allocate returns how many.
-  size_t AllocateBatch(SizeClass size_class, void** objects, size_t count, size_t* fetched_count);
+  size_t AllocateBatch(SizeClass size_class, From from, void** objects, size_t count, size_t* fetched_count);
   void DeallocateBatch(SizeClass size_class, void* const* objects, size_t count);
 
   // Every cached block back to its slab. Who finds another thread at it waits. True: there were some, or it waited.
@@ -60,7 +62,8 @@ class CpuCache {
     guarded_[ToSize(size_class)].has_handle.store(true, std::memory_order_relaxed);
   }
   // How many free objects of each class are kept from draining: what caches that were drained will take again, and a part
-  // of what is used; or, where caches stay as they are, only as many as go up and down by chance.
+  // of what is used; or, where caches stay as they are, only as many as go up and down by chance, and of classes with a
+  // handle all.
   enum class Kept : uint8_t { kCaches, kChance };
   // Makes the emptiest memory drain, wanted_bytes of it (SlabSet::StartDraining), but for what is to be kept. Of
   // classes with a handle all frees take the slow path from then on, which looks where they belong, until nothing of the
@@ -130,9 +133,9 @@ class CpuCache {
   void ForEachWindow(void* const* objects, size_t count, Visit visit) const;
   // Whether a magazine may be open for another window than its CPU's home.
   bool Spills() const { return placement_.MayDepart() && !placement_.CachesAnyWindow(); }
-  void* Refill(int cpu, SizeClass size_class, size_t* fetched_count);
-  size_t Fetch(int cpu, size_t target, SizeClass size_class, void** objects, size_t count);
-  size_t FetchFrom(int cpu, size_t window, SizeClass size_class, void** objects, size_t count);
+  void* Refill(int cpu, SizeClass size_class, From from, size_t* fetched_count);
+  size_t Fetch(int cpu, size_t target, SizeClass size_class, From from, void** objects, size_t count);
+  size_t FetchFrom(int cpu, size_t window, SizeClass size_class, From from, void** objects, size_t count);
   // Magazines of a class with a handle while slabs of it drain. All relaxed: what they decide is a matter of cost.
   struct Guarded {
     std::atomic<bool> has_handle{false};

@@ -14,24 +14,13 @@ constexpr size_t EntryOf(size_t bytes) { return (bytes + kTableStepBytes - 1) / 
 constexpr size_t kFromBytes = 128;
 // What a class costs on each node, in slabs that are partly empty; and to begin with it: other slabs make way, and what is
 // worth neither more nor less shall not come and go.
-constexpr double kSlabsPerClass = 2;
+constexpr double kSlabsPerClass = 1;
 constexpr double kBytesToBegin = 2 * kHugePageBytes;
 // What the blocks of a class go up and down by chance, in standard deviations.
-constexpr double kTide = 2;
+constexpr double kTide = 1;
 // Blocks that a plan takes from a class leave holes until they are replaced: this part of them is what that costs.
 constexpr double kMovedPart = 256;
-// Of what is used, that part more may be committed before it counts as holes; and so much whatever is used: the page
-// populated ahead, and one that is being filled.
-constexpr uint64_t kHolePart = 128;
-constexpr uint64_t kMostHoleBytes = 2 * kHugePageBytes;
-constexpr uint64_t kLooksPerTurnover = 256;
-// What is used grows when it is this part more than at the last look.
-constexpr uint64_t kGrowthPartPerLook = 1024;
-// Looks to wait after some began to drain, and when there was nothing that could.
-constexpr uint64_t kPauseToDrain = 4;
-constexpr uint64_t kPauseForRoom = 16;
 constexpr uint64_t kPlansPerTurnover = 8;
-constexpr uint64_t kMinPlanBytes = uint64_t{16} << 20;
 // While a pool grows by this part from plan to plan, a plan is for so many times what lives now, as far as the capacity
 // allows: nothing is cheaper than to put blocks where they belong from the first.
 constexpr uint64_t kGrowthPart = 16;
@@ -43,29 +32,7 @@ bool SizeLearner::Sample(size_t bytes, size_t count) {
   if (bytes <= kMaxTableBytes) sampled_counts_[EntryOf(bytes)].fetch_add(count, std::memory_order_relaxed);
   const uint64_t more_bytes = bytes * count;
   const uint64_t sampled_bytes = sampled_bytes_.fetch_add(more_bytes, std::memory_order_relaxed) + more_bytes;
-  if (sampled_bytes < due_bytes_.load(std::memory_order_relaxed)) return false;
-  return !looking_.exchange(true, std::memory_order_acquire);
-}
-
-uint64_t SizeLearner::Look(const Live& live) {
-  planned_bytes_ += sampled_bytes_.exchange(0, std::memory_order_relaxed);
-  if (planned_bytes_ >= std::max(kMinPlanBytes, live.used_bytes / kPlansPerTurnover)) {
-    Plan(live);
-    planned_bytes_ = 0;
-  }
-  const uint64_t needed_bytes = live.used_bytes + live.other_bytes;
-  const uint64_t pause_count = pause_count_.load(std::memory_order_relaxed);
-  const bool grows = live.used_bytes > seen_used_bytes_ + seen_used_bytes_ / kGrowthPartPerLook;
-  const bool holes = live.committed_bytes > needed_bytes + needed_bytes / kHolePart + kMostHoleBytes;
-  seen_used_bytes_ = live.used_bytes;
-  if (pause_count != 0) pause_count_.store(pause_count - 1, std::memory_order_relaxed);
-  due_bytes_.store(std::max(kMinLookBytes, live.used_bytes / kLooksPerTurnover), std::memory_order_relaxed);
-  looking_.store(false, std::memory_order_release);
-  return holes && !grows && pause_count == 0 ? live.committed_bytes - needed_bytes : 0;
-}
-
-void SizeLearner::NoteDraining(uint64_t draining_bytes) {
-  pause_count_.store(draining_bytes != 0 ? kPauseToDrain : kPauseForRoom, std::memory_order_relaxed);
+  return sampled_bytes >= due_bytes_.load(std::memory_order_relaxed);
 }
 
 SizeLearner::Range SizeLearner::RangeOf(size_t low_bytes, const SizeClassInfo& high) {
@@ -78,7 +45,7 @@ SizeLearner::Range SizeLearner::RangeOf(size_t low_bytes, const SizeClassInfo& h
 
 // What is remembered of a range is scaled down to what lives in it. What lives stays as it is, or becomes what is asked for
 // now, whichever is more: a size that is new counts at once, one whose blocks only stay is not forgotten.
-bool SizeLearner::Measure(Range& range, const Live& live, double coming_share) {
+bool SizeLearner::Measure(Range& range, const LiveMemory& live, double coming_share) {
   double live_count = 0;
   for (size_t i = 0; i < classes_.class_count(); ++i) {
     const size_t object_bytes = classes_.ObjectBytes(ToSizeClass(i));
@@ -94,9 +61,7 @@ bool SizeLearner::Measure(Range& range, const Live& live, double coming_share) {
   std::array<double, kPartCount> coming{};
   const size_t first = EntryOf(range.low_bytes) + 1;
   const size_t last = EntryOf(range.high_bytes);
-  const auto part_of = [&](size_t entry) {
-    return (entry * kTableStepBytes - range.low_bytes - 1) / range.step_bytes;
-  };
+  const auto part_of = [&](size_t entry) { return (entry * kTableStepBytes - range.low_bytes - 1) / range.step_bytes; };
   double remembered_count = 0;
   for (size_t i = first; i <= last; ++i) {
     const double sampled = static_cast<double>(sampled_counts_[i].exchange(0, std::memory_order_relaxed));
@@ -161,12 +126,14 @@ void SizeLearner::Choose(Range& range, size_t node_count) {
   }
 }
 
-void SizeLearner::Plan(const Live& live) {
+void SizeLearner::Plan(const LiveMemory& live) {
   const double used_bytes = static_cast<double>(std::max<uint64_t>(live.used_bytes, 1));
   const bool grows = live.used_bytes > planned_used_bytes_ + planned_used_bytes_ / kGrowthPart;
   const double growth = grows ? std::clamp(static_cast<double>(live.capacity_bytes) / used_bytes, 1.0, kGrowth) : 1;
   planned_used_bytes_ = live.used_bytes;
-  const double coming_share = used_bytes * growth / static_cast<double>(std::max<uint64_t>(planned_bytes_, 1));
+  const uint64_t sampled_bytes = sampled_bytes_.exchange(0, std::memory_order_relaxed);
+  due_bytes_.store(std::max(kMinPlanBytes, live.used_bytes / kPlansPerTurnover), std::memory_order_relaxed);
+  const double coming_share = used_bytes * growth / static_cast<double>(std::max<uint64_t>(sampled_bytes, 1));
   // The ranges that want classes, those that save most by each of them first.
   size_t range_count = 0;
   for (size_t low_bytes = kFromBytes; low_bytes < kMaxTableBytes;) {

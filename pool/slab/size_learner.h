@@ -5,12 +5,12 @@
 //            classes.
 // Units      blocks; bytes
 // Owner      the PoolCore
-// Threads    any. The turn to look is taken by exchange (acquire) and given back (release): one look sees what the one
-//            before left. Samples are relaxed atomics: they publish nothing, and a plan that misses one is no worse.
+// Threads    any may sample: relaxed atomics, which publish nothing, and a plan that misses one is no worse. One at a time
+//            may plan.
 // Invariant  after a plan a range remembers no more blocks than live in it: older requests count less and less
 // Errors     none: nothing is allocated, and where no id is left a size is served by the next larger class
-// Cost       Sample: two additions for each batch that leaves depots or slabs, none on the fast path. Look: microseconds,
-//            once for each 256th of the live bytes that left anew; a plan once for each eighth.
+// Cost       Sample: two additions for each batch that leaves depots or slabs, none on the fast path. Plan: microseconds,
+//            once for each eighth of the live bytes that left anew.
 #ifndef HUGEPOOL_SLAB_SIZE_LEARNER_H_
 #define HUGEPOOL_SLAB_SIZE_LEARNER_H_
 
@@ -21,38 +21,25 @@
 #include <cstdint>
 
 #include "slab/class_table.h"
+#include "slab/live_memory.h"
 
 namespace hugepool::internal {
 
 class SizeLearner {
  public:
-  // What stands in the slabs now, and how much ever may.
-  struct Live {
-    std::array<uint64_t, kMaxClassCount> counts{};  // objects by class, over all nodes
-    size_t node_count = 0;                          // nodes with any
-    uint64_t used_bytes = 0;                        // of those objects
-    uint64_t other_bytes = 0;                       // runs, empty pages, slabs that drain
-    uint64_t committed_bytes = 0;
-    uint64_t capacity_bytes = 0;
-  };
-
   explicit SizeLearner(ClassTable& classes) : classes_(classes) {}
 
-  // `count` blocks left the depots or slabs for a request of `bytes` (1 to kMaxSlabBytes). True: it is time for a look, and
-  // the caller has the turn.
+  // `count` blocks left the depots or slabs for a request of `bytes` (1 to kMaxSlabBytes). True: it is time for a plan.
+  // Any thread.
   bool Sample(size_t bytes, size_t count);
-
-  // Where a plan is due, learns the classes that save more than they cost, and retires those that no longer do. Ends the
-  // turn. Returns how much of what is committed is not used, where that is much, and what is used does not grow into it;
-  // else 0.
-  uint64_t Look(const Live& live);
-  // So much of that drains from now on; nothing, where what lives there fits nowhere else. Either takes its time.
-  void NoteDraining(uint64_t draining_bytes);
+  // Learns the classes that save more than they cost, and retires those that no longer do. One thread at a time, which the
+  // owner sees to.
+  void Plan(const LiveMemory& live);
 
  private:
   static constexpr size_t kEntryCount = kMaxTableBytes / kTableStepBytes + 1;
   static constexpr size_t kPartCount = 4;
-  static constexpr uint64_t kMinLookBytes = uint64_t{2} << 20;
+  static constexpr uint64_t kMinPlanBytes = uint64_t{16} << 20;
 
   // The sizes above low_bytes up to high_bytes, of two neighbouring fixed classes. Bit i of a mask: a class of
   // low_bytes + (i + 1) × step_bytes.
@@ -61,11 +48,11 @@ class SizeLearner {
     size_t high_bytes = 0;
     size_t step_bytes = 0;
     std::array<size_t, kPartCount> slab_bytes{};  // of a class for each part
-    double high_count = 0;                    // blocks of that class that live
-    std::array<double, kPartCount> counts{};  // blocks of each part that live, or soon will
-    unsigned learned = 0;                     // mask: what is there
-    unsigned wanted = 0;                      // mask: the cheapest
-    double saved_bytes = 0;                   // by that, against no learned class
+    double high_count = 0;                        // blocks of that class that live
+    std::array<double, kPartCount> counts{};      // blocks of each part that live, or soon will
+    unsigned learned = 0;                         // mask: what is there
+    unsigned wanted = 0;                          // mask: the cheapest
+    double saved_bytes = 0;                       // by that, against no learned class
     size_t BytesOf(size_t part) const { return std::min(low_bytes + (part + 1) * step_bytes, high_bytes); }
     size_t PartCount() const { return (high_bytes - low_bytes + step_bytes - 1) / step_bytes; }
   };
@@ -73,22 +60,17 @@ class SizeLearner {
   static Range RangeOf(size_t low_bytes, const SizeClassInfo& high);
   // False: nothing of the range was asked for and lives. coming_share: blocks that will live for each one sampled since
   // the last plan, should all that is asked for go on like that.
-  bool Measure(Range& range, const Live& live, double coming_share);
+  bool Measure(Range& range, const LiveMemory& live, double coming_share);
   static double CostBytes(const Range& range, unsigned mask, size_t node_count);
   static void Choose(Range& range, size_t node_count);
-  void Plan(const Live& live);
 
   ClassTable& classes_;
   std::array<std::atomic<uint64_t>, kEntryCount> sampled_counts_{};  // since the last plan, by (bytes + 15) / 16
-  std::atomic<uint64_t> sampled_bytes_{0};                           // since the last look
-  std::atomic<uint64_t> due_bytes_{kMinLookBytes};                   // it is time for one from here on
-  std::atomic<uint64_t> pause_count_{0};                             // looks that see no holes. Relaxed: a hint
-  std::atomic<bool> looking_{false};
-  // Of who has the turn.
+  std::atomic<uint64_t> sampled_bytes_{0};                           // since the last plan
+  std::atomic<uint64_t> due_bytes_{kMinPlanBytes};                   // it is time for one from here on
+  // Of who plans.
   std::array<double, kEntryCount> remembered_counts_{};  // as sampled_counts_
-  uint64_t planned_bytes_ = 0;                           // sampled since the last plan
   uint64_t planned_used_bytes_ = 0;                      // used at the last plan
-  uint64_t seen_used_bytes_ = 0;                         // at the last look
   std::array<Range, kClassCount + kAddedClassLimit> ranges_;
 };
 

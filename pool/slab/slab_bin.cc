@@ -13,6 +13,9 @@ namespace {
 constexpr size_t kShortSlabCount = 4;
 // Slabs without used objects that a bin keeps: one, and one more for so many slabs, up to a page.
 constexpr size_t kSlabsPerKeptOne = 16;
+// Looks at how the pool's slabs lie, for each time that a class's used objects left anew, and bytes between two at least.
+constexpr size_t kLooksPerTurnover = 16;
+constexpr size_t kMinLookBytes = size_t{4} << 20;
 // Objects whose books are fetched ahead before the first is put back.
 constexpr size_t kAheadCount = 64;
 
@@ -84,10 +87,17 @@ void SlabBin::Settle(uint32_t slot) {
 
 void SlabBin::SetDraining(uint32_t slot, bool drains) {
   const Slab& slab = window_.slabs[slot];
+  const int64_t free_count = int64_t{InfoOfSlab(slab).object_count} - slab.used_count;
+  AddFree(drains ? -free_count : free_count);
   Unlink(slot);
   Link(slot, ListFor(slab, drains));
   CountDraining(slab, drains);
   window_.arenas->Mark(window_.number, slot, InfoOfSlab(slab).slot_count(), drains ? kDraining : TagOf(size_class_));
+}
+
+void SlabBin::AddFree(int64_t count) {
+  free_count_.store(free_count_.load(std::memory_order_relaxed) + static_cast<size_t>(count),
+                    std::memory_order_relaxed);
 }
 
 void SlabBin::CountDraining(const Slab& slab, bool drains) {
@@ -117,7 +127,19 @@ size_t SlabBin::TakeListed(void** objects, size_t count) {
     Settle(slot);
   }
   used_count_ += taken;
+  AddFree(-static_cast<int64_t>(taken));
+  taken_count_ += taken;
+  if (taken_count_ >= used_count_ / kLooksPerTurnover &&
+      taken_count_ * InfoOfKind(SlabKind::kNormal).object_bytes >= kMinLookBytes) {
+    taken_count_ = 0;
+    window_.look_due->store(true, std::memory_order_relaxed);
+  }
   return taken;
+}
+
+size_t SlabBin::AllocateListed(void** objects, size_t count) {
+  MutexLock lock(mutex_);
+  return TakeListed(objects, count);
 }
 
 void SlabBin::AddSlab(void* run, SlabKind kind, Backing backing) {
@@ -131,34 +153,49 @@ void SlabBin::AddSlab(void* run, SlabKind kind, Backing backing) {
   slab.Reset(window_.rows[index], info);
   for (size_t i = 0; i < info.slot_count(); ++i) window_.slots_to_first[index + i] = static_cast<uint8_t>(i);
   ++slab_count_;
+  AddFree(info.object_count);
+  // A class that grows has one slab that is not full.
+  kept_count_.store(info.object_count, std::memory_order_relaxed);
   slot_counts_[static_cast<size_t>(backing)] += info.slot_count();
   Link(index, kEmptyList);
 }
 
-size_t SlabBin::Allocate(void** objects, size_t count) {
-  SlabKind kind;
-  uint32_t wanted_back = kNoSlab;
+// From a slab that drains, which then does no more.
+size_t SlabBin::TakeBack(void** objects, size_t count) {
+  uint32_t slot = kNoSlab;
   size_t taken = 0;
   {
     MutexLock lock(mutex_);
+    slot = heads_[kDrainingList];
+    if (slot == kNoSlab) return 0;
+    SetDraining(slot, false);
     taken = TakeListed(objects, count);
+  }
+  window_.arenas->arena(window_.number).StopDraining(AddressOf(slot));
+  return taken;
+}
+
+size_t SlabBin::Allocate(void** objects, size_t count) {
+  SlabKind kind;
+  bool drains = false;
+  {
+    MutexLock lock(mutex_);
+    const size_t taken = TakeListed(objects, count);
     if (taken != 0) return taken;
     kind = slab_count_ < kShortSlabCount ? SlabKind::kShort : SlabKind::kNormal;
-    // The class grows again: rather a page that was to be given back than another one.
-    wanted_back = heads_[kDrainingList];
-    if (wanted_back != kNoSlab) {
-      SetDraining(wanted_back, false);
-      taken = TakeListed(objects, count);
-    }
-  }
-  if (taken != 0) {
-    window_.arenas->arena(window_.number).StopDraining(AddressOf(wanted_back));
-    return taken;
+    drains = heads_[kDrainingList] != kNoSlab;
   }
   const auto allocate = [&] {
     return window_.arenas->AllocateSlab(window_.number, InfoOfKind(kind).slot_count(), TagOf(size_class_));
   };
-  void* run = allocate();
+  void* run = nullptr;
+  if (drains) {
+    // Room in a page that stays costs nothing; else rather a page that was to be given back than another one.
+    run = window_.arenas->arena(window_.number).AllocateSlabInUse(InfoOfKind(kind).slot_count(), TagOf(size_class_));
+    const size_t taken = run == nullptr ? TakeBack(objects, count) : 0;
+    if (taken != 0) return taken;
+  }
+  if (run == nullptr) run = allocate();
   // A long slab may be too much to ask of a node that is nearly full.
   if (run == nullptr && kind == SlabKind::kNormal) {
     const size_t refused_slot_count = InfoOfKind(kind).slot_count();
@@ -189,6 +226,7 @@ void SlabBin::Put(void* object, uint32_t first) {
   }
   slab.Put(index, row, info);
   --used_count_;
+  if (!Drains(slab)) AddFree(1);
   Settle(first);
 }
 
@@ -197,7 +235,11 @@ uint32_t SlabBin::TakeEmptySlab(size_t keep) {
   const uint32_t slot = heads_[heads_[kDrainedList] != kNoSlab ? kDrainedList : kEmptyList];
   Unlink(slot);
   Slab& slab = window_.slabs[slot];
-  if (Drains(slab)) CountDraining(slab, false);
+  if (Drains(slab)) {
+    CountDraining(slab, false);
+  } else {
+    AddFree(-int64_t{InfoOfSlab(slab).object_count});
+  }
   slab.live = false;
   --slab_count_;
   slot_counts_[static_cast<size_t>(slab.backing)] -= InfoOfSlab(slab).slot_count();
@@ -312,6 +354,7 @@ bool SlabBin::Check(size_t* slot_count, std::string* why) {
   const size_t slot_count_before = *slot_count;
   std::array<size_t, kListCount> list_counts{};
   size_t draining_slot_count = 0;
+  size_t all_free_count = 0;
   for (uint32_t slot = 0; slot < window_.arenas->slots_per_window(); ++slot) {
     const SlotTag tag = map.Tag(first_slot + slot);
     Slab& slab = window_.slabs[slot];
@@ -323,6 +366,7 @@ bool SlabBin::Check(size_t* slot_count, std::string* why) {
     if (slab.used_count + free_count != info.object_count) return fail(slot, "used + free is not the object count");
     if (slab.list != ListFor(slab, drains)) return fail(slot, "in the wrong list");
     draining_slot_count += drains ? info.slot_count() : 0;
+    if (!drains) all_free_count += free_count;
     used_count += slab.used_count;
     ++list_counts[slab.list];
     ++slab_count;
@@ -336,6 +380,7 @@ bool SlabBin::Check(size_t* slot_count, std::string* why) {
   }
   if (draining_slot_count != draining_slot_count_.load(std::memory_order_relaxed))
     return fail(0, "draining slots do not add up");
+  if (all_free_count != free_count_.load(std::memory_order_relaxed)) return fail(0, "free objects do not add up");
   if (used_count != used_count_) return fail(0, "used objects do not add up");
   if (slab_count != slab_count_) return fail(0, "slabs do not add up");
   if (*slot_count - slot_count_before != SlotCount()) return fail(0, "slots do not add up");

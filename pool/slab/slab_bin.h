@@ -47,7 +47,8 @@ class SlabBin {
     size_t number = 0;
     Slab* slabs = nullptr;
     ExternalRow* rows = nullptr;
-    uint8_t* slots_to_first = nullptr;  // from the first slot of the slab that covers this one
+    uint8_t* slots_to_first = nullptr;      // from the first slot of the slab that covers this one
+    std::atomic<bool>* look_due = nullptr;  // raised when so much left a bin that its slabs may lie differently
 
     uint32_t FirstSlotOf(const void* object) const;
     const Slab& SlabOf(const void* object) const { return slabs[FirstSlotOf(object)]; }
@@ -58,6 +59,12 @@ class SlabBin {
 
   // Up to `count` objects into `objects`; fewer when slabs and arena are exhausted, after at most one new slab.
   size_t Allocate(void** objects, size_t count) HUGEPOOL_EXCLUDES(mutex_);
+  // The same of the slabs that it has and that do not drain.
+  size_t AllocateListed(void** objects, size_t count) HUGEPOOL_EXCLUDES(mutex_);
+  // Whether it has so many free objects there that others may have some; a hint, without the lock.
+  bool Lends() const {
+    return free_count_.load(std::memory_order_relaxed) > kept_count_.load(std::memory_order_relaxed);
+  }
   // Objects of this window and class only.
   void Free(void* const* objects, size_t count) HUGEPOOL_EXCLUDES(mutex_);
   // Gives slabs without used objects back to the arena. True: some were.
@@ -91,6 +98,7 @@ class SlabBin {
   static constexpr size_t kListCount = 13;
 
   size_t TakeListed(void** objects, size_t count) HUGEPOOL_REQUIRES(mutex_);
+  size_t TakeBack(void** objects, size_t count) HUGEPOOL_EXCLUDES(mutex_);
   void Put(void* object, uint32_t first) HUGEPOOL_REQUIRES(mutex_);
   static bool Drains(const Slab& slab) { return slab.list >= kDrainedList; }
   uint8_t ListFor(const Slab& slab, bool drains) const;
@@ -99,6 +107,7 @@ class SlabBin {
   // After its used_count changed.
   void Settle(uint32_t slot) HUGEPOOL_REQUIRES(mutex_);
   void SetDraining(uint32_t slot, bool drains) HUGEPOOL_REQUIRES(mutex_);
+  void AddFree(int64_t count) HUGEPOOL_REQUIRES(mutex_);
   void CountDraining(const Slab& slab, bool drains) HUGEPOOL_REQUIRES(mutex_);
   // The fullest slab with a free object that does not drain.
   uint32_t FullestSlab() const HUGEPOOL_REQUIRES(mutex_);
@@ -119,9 +128,12 @@ class SlabBin {
   std::array<uint32_t, kListCount> heads_ HUGEPOOL_GUARDED_BY(mutex_);
   size_t used_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
   size_t slab_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
+  size_t taken_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;  // objects that left since look_due was last raised
   std::array<size_t, kBackingCount> slot_counts_ HUGEPOOL_GUARDED_BY(mutex_){};  // of all its slabs, by Backing
   size_t empty_slab_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
   std::atomic<size_t> draining_slot_count_{0};  // written under mutex_
+  std::atomic<size_t> kept_count_{SIZE_MAX};    // free objects that are not lent; written under mutex_
+  std::atomic<size_t> free_count_{0};           // objects of slabs that do not drain; written under mutex_
 };
 
 }  // namespace hugepool::internal

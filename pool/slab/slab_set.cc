@@ -5,11 +5,19 @@
 #include "slab/drain_plan.h"
 
 namespace hugepool::internal {
+namespace {
+
+// An object may be borrowed that is larger than the wanted one by at most this part; for a class that was learned to save
+// what rounding up takes, by less.
+constexpr size_t kBorrowPart = 4;
+constexpr size_t kBorrowPartOfLearned = 32;
+
+}  // namespace
 
 std::unique_ptr<SlabSet> SlabSet::Create(ArenaSet& arenas, MetadataMemory& metadata, Error* error) {
   std::unique_ptr<SlabSet> set(new SlabSet(arenas));
   for (size_t window = 0; window < arenas.window_count(); ++window) {
-    SlabBin::Window shared{.arenas = &arenas, .number = window};
+    SlabBin::Window shared{.arenas = &arenas, .number = window, .look_due = &set->look_due_};
     shared.slabs = metadata.MapArray<Slab>(arenas.slots_per_window(), arenas.NodeIdOf(window), error);
     if (shared.slabs == nullptr) return nullptr;
     shared.rows = metadata.MapArray<ExternalRow>(arenas.slots_per_window(), arenas.NodeIdOf(window), error);
@@ -33,6 +41,22 @@ SizeClass SlabSet::ClassOf(const void* block) const {
 void SlabSet::FreeDraining(void* block) {
   const size_t window = arenas_.map().WindowOf(block);
   bin(window, windows_[window].SlabOf(block).size_class).Free(&block, 1);
+}
+
+size_t SlabSet::AllocateOrBorrow(size_t window, SizeClass size_class, void** objects, size_t count) {
+  const size_t taken = bin(window, size_class).AllocateListed(objects, count);
+  if (taken != 0 || count == 0) return taken;
+  const size_t wanted_bytes = classes_.ObjectBytes(size_class);
+  const size_t part = classes_.IsLearned(size_class) ? kBorrowPartOfLearned : kBorrowPart;
+  const size_t most_bytes = std::min(wanted_bytes + wanted_bytes / part, kMaxSlabBytes);
+  for (size_t bytes = wanted_bytes; bytes < most_bytes;) {
+    const SizeClass lender = classes_.For(bytes + 1);
+    bytes = classes_.ObjectBytes(lender);
+    if (bytes > most_bytes) break;
+    SlabBin& lending = bin(window, lender);
+    if (lending.Lends() && lending.AllocateListed(objects, 1) != 0) return 1;
+  }
+  return bin(window, size_class).Allocate(objects, count);
 }
 
 bool SlabSet::ReleaseEmpty() {
@@ -90,7 +114,7 @@ void SlabSet::AddUsed(uint64_t* bytes, uint64_t* count) {
   }
 }
 
-void SlabSet::CountLive(SizeLearner::Live* live) {
+void SlabSet::CountLive(LiveMemory* live) {
   for (size_t window = 0; window < arenas_.window_count(); ++window) {
     uint64_t count = 0;
     for (size_t i = 0; i < classes_.class_count(); ++i) {

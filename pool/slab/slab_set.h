@@ -9,6 +9,7 @@
 #define HUGEPOOL_SLAB_SLAB_SET_H_
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -18,7 +19,7 @@
 
 #include "arena/arena_set.h"
 #include "slab/class_table.h"
-#include "slab/size_learner.h"
+#include "slab/live_memory.h"
 #include "slab/slab_bin.h"
 
 namespace hugepool::internal {
@@ -38,6 +39,9 @@ class SlabSet {
 
   // Gives every empty slab back to the arenas.
   bool ReleaseEmpty();
+  // Up to `count` objects of a window and class. Where its slabs have none, but a slightly larger class has many, one of that
+  // class: it goes to a user, who frees it as what it is. Else those of a new slab.
+  size_t AllocateOrBorrow(size_t window, SizeClass size_class, void** objects, size_t count);
   // Marks the emptiest units of memory, wanted_bytes of them, so that nothing is allocated there while other slabs have
   // room, and frees go past the caches: emptied in time, they are given back. Only as many as the others have room for,
   // less kept_free_counts objects of each class, which the caches will take.
@@ -50,7 +54,11 @@ class SlabSet {
   // Bytes and objects that left the slabs: in users' hands or in the caches above. Bins without a slab are not asked.
   void AddUsed(uint64_t* bytes, uint64_t* count);
   // What the slabs hold, added to *live.
-  void CountLive(SizeLearner::Live* live);
+  void CountLive(LiveMemory* live);
+  // Whether so much left the slabs since this was last true that they may lie differently. Any thread.
+  bool TakeLookDue() {
+    return look_due_.load(std::memory_order_relaxed) && look_due_.exchange(false, std::memory_order_relaxed);
+  }
   bool Check(std::string* why);
 
  private:
@@ -61,6 +69,7 @@ class SlabSet {
 
   ArenaSet& arenas_;
   ClassTable classes_;
+  std::atomic<bool> look_due_{false};  // relaxed: a hint
   std::vector<std::unique_ptr<SlabBin>> bins_;
   std::vector<SlabBin::Window> windows_;
 };

@@ -45,6 +45,31 @@ class PoolBlocks : public ::testing::Test {
   std::shared_ptr<Pool> pool_;
 };
 
+// Where many larger blocks are free, smaller ones lie in them, unless that would break what was asked for.
+TEST_F(PoolBlocks, ABlockOfAnotherClassServesOnlyWhoDoesNotMind) {
+  Pool& pool = Make(256 * kMiB);
+  std::vector<void*> larger(4000);
+  ASSERT_EQ(pool.AllocateBatch(4352, larger.data(), larger.size()), larger.size());
+  for (size_t i = 0; i < larger.size(); i += 2) pool.Deallocate(larger[i]);
+  (void)pool.Trim(SIZE_MAX);  // the caches are empty
+  void* const lent = pool.Allocate(4096);
+  EXPECT_EQ(pool.UsableSize(lent), 4352u);
+  EXPECT_EQ(Complaint(pool), "");
+  void* const aligned = pool.Allocate(4096, 4096);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(aligned) % 4096, 0u);
+  EXPECT_EQ(pool.UsableSize(aligned), 4096u);
+  auto cache = SlabCache::Create(pool_, 3840, nullptr);
+  ASSERT_TRUE(cache);
+  for (void* const block : {cache->Allocate(), pool.Allocate(3840)}) {
+    EXPECT_EQ(pool.UsableSize(block), 3840u) << "a handle's frees do not look of which class a block is";
+    cache->Deallocate(block);
+  }
+  pool.Deallocate(lent, 4096);
+  pool.Deallocate(aligned);
+  for (size_t i = 1; i < larger.size(); i += 2) pool.Deallocate(larger[i]);
+  EXPECT_EQ(pool.Stats().allocated_bytes, 0u);
+}
+
 TEST_F(PoolBlocks, EveryClassBoundaryGetsEnoughAndAligned) {
   Pool& pool = Make(256 * kMiB);
   std::vector<size_t> sizes{0, 1, 15, 16, 17, 1023, 1024, 1025};

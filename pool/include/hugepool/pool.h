@@ -45,7 +45,8 @@ class HUGEPOOL_EXPORT Pool {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  // A block of at least max(bytes, 1), at most capacity_bytes; nullptr when that is refused (capacity, a strict
+  // A block of at least max(bytes, 1), at most capacity_bytes (of a larger class, up to 1/4 more, where that one has many
+  // free: UsableSize tells); nullptr when that is refused (capacity, a strict
   // placement, huge_pages = required, or the machine is out of memory). Contents are not defined.
   // Cost: 20 instructions, inlined, while this CPU's cache has one; a batch from a depot or a slab on a miss; 0.2–5 ms
   // when a page must be populated (of 1 GiB: 0.04–5 s). Above 32 KiB a call.

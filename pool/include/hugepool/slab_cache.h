@@ -35,7 +35,7 @@ class HUGEPOOL_EXPORT SlabCache {
       return object;
     return AllocateSlow(pool_.get(), size_class_);
   }
-  // Blocks of this cache, or of its pool with the same class; nullptr is allowed. Cost: 15 instructions, inlined,
+  // Blocks of this cache, or of its pool where UsableSize is footprint_bytes(); nullptr is allowed. Cost: 15 instructions, inlined,
   // while this CPU's cache has room.
   void Deallocate(void* object) noexcept {
     if (internal::PercpuPush<true>(magazine_of_cpu_0_, window_bytes_, rseq_offset_, object)) [[likely]]

@@ -189,6 +189,25 @@ TEST_F(NodeArenaTest, AFreePageThatDrainsIsGivenBack) {
   EXPECT_EQ(arenas_->Complaint(), "");
 }
 
+TEST_F(NodeArenaTest, ASlabInUsedPagesTakesNoEmptyOneAndNoneThatDrains) {
+  NodeArena& arena = Make(Options(32 * kMiB));
+  EXPECT_EQ(arena.AllocateSlabInUse(8, 9), nullptr) << "no page is in use";
+  void* const first = arena.AllocateSlab(8, 9);
+  const auto page_of = [this](const void* slab) { return arenas_->set->map().SlotOf(slab) / kSlotsPerHugePage; };
+  const uint64_t committed_bytes = Committed();
+  for (int i = 0; i < 3; ++i) {
+    void* const next = arena.AllocateSlabInUse(8, 9);
+    ASSERT_NE(next, nullptr);
+    EXPECT_EQ(page_of(next), page_of(first));
+  }
+  EXPECT_EQ(arena.AllocateSlabInUse(8, 9), nullptr) << "the page ahead is empty";
+  arena.Free(first, 8);
+  ASSERT_TRUE(arena.StartDraining(static_cast<char*>(first) + 8 * kSlotBytes, 24));
+  EXPECT_EQ(arena.AllocateSlabInUse(8, 9), nullptr);
+  EXPECT_EQ(Committed(), committed_bytes);
+  EXPECT_EQ(arenas_->Complaint(), "");
+}
+
 TEST_F(NodeArenaTest, NothingIsRefusedBecauseAPageDrains) {
   NodeArena& arena = Make(Options(4 * kMiB));
   void* const slab = arena.AllocateSlab(8, 9);

@@ -369,7 +369,9 @@ TEST_P(CpuCacheGroups, NothingIsLostOnTheWayThroughTheDepots) {
     std::array<void*, 40> objects;
     size_t count = 1 + random() % objects.size();
     if (allocate) {
-      count = caches_.cache->AllocateBatch(classes[kind], objects.data(), count);
+      size_t fetched_count = 0;
+      count =
+          caches_.cache->AllocateBatch(classes[kind], CpuCache::From::kLarger, objects.data(), count, &fetched_count);
       live[kind].insert(live[kind].end(), objects.begin(), objects.begin() + static_cast<ptrdiff_t>(count));
       live_bytes += count * object_bytes;
     } else {

@@ -29,7 +29,7 @@ class Load {
       while (live_.used_bytes > live_bytes) FreeAny();
       live_.node_count = 1;
       live_.committed_bytes = live_.used_bytes;
-      if (learner_->Sample(bytes, kBatchCount)) (void)learner_->Look(live_);
+      if (learner_->Sample(bytes, kBatchCount)) learner_->Plan(live_);
     }
   }
 
@@ -51,7 +51,7 @@ class Load {
   }
 
   std::mt19937_64 random_{Seed()};
-  SizeLearner::Live live_{.capacity_bytes = uint64_t{16} << 30};
+  LiveMemory live_{.capacity_bytes = uint64_t{16} << 30};
   const std::unique_ptr<SizeLearner> learner_ = std::make_unique<SizeLearner>(classes);
 };
 

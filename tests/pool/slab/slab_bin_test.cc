@@ -243,6 +243,89 @@ TEST(SlabBin, PartlyUsedSlabsAreFilledBeforeEmptyOnes) {
   EXPECT_EQ(again, objects[per_slab + 3]);
 }
 
+// Objects of the next larger class, of which more are free than one slab has, serve a class that has none of its own.
+class Borrowing : public ::testing::Test {
+ protected:
+  static constexpr size_t kBytes = 4096;
+  static constexpr size_t kLargerBytes = 4352;
+  static constexpr SizeClass kClass = ClassFor(kBytes);
+  static constexpr SizeClass kLarger = ClassFor(kLargerBytes);
+
+  // Of the larger class so many are in use, and so many free.
+  void Fill(size_t used_count, size_t free_count) {
+    objects_.resize(used_count + free_count);
+    SlabBin& bin = slabs_.Bin(kLargerBytes);
+    for (size_t got = 0; got < objects_.size();) got += bin.Allocate(objects_.data() + got, objects_.size() - got);
+    // What the last slab has beyond that is in use too.
+    for (void* rest = nullptr; bin.AllocateListed(&rest, 1) != 0;) {
+    }
+    // Every other one, so that no slab is empty.
+    for (size_t i = 0; i < 2 * free_count; i += 2) bin.Free(&objects_[i], 1);
+    EXPECT_EQ(slabs_.Complaint(), "");
+  }
+  SizeClass ClassOfNext(size_t count = 1) {
+    std::array<void*, 8> objects{};
+    taken_count_ = slabs_.set->AllocateOrBorrow(0, kClass, objects.data(), count);
+    EXPECT_EQ(slabs_.Complaint(), "");
+    return slabs_.set->ClassOf(objects[0]);
+  }
+
+  Slabs slabs_{64 * kMiB};
+  std::vector<void*> objects_;
+  size_t taken_count_ = 0;
+};
+
+TEST_F(Borrowing, OneAtATimeUntilTheLenderHasASlabsWorthLeft) {
+  const size_t kept_count = InfoOf(kLarger).object_count;
+  Fill(3 * kept_count, kept_count + 5);
+  ASSERT_TRUE(slabs_.Bin(kLargerBytes).Lends());
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(ClassOfNext(8), kLarger);
+    EXPECT_EQ(taken_count_, 1u);
+  }
+  EXPECT_EQ(ClassOfNext(8), kClass) << "a new slab of its own";
+  EXPECT_EQ(taken_count_, 8u);
+}
+
+TEST_F(Borrowing, NotWhereTheClassHasSomeItself) {
+  void* own = nullptr;
+  ASSERT_EQ(slabs_.Bin(kBytes).Allocate(&own, 1), 1u);
+  Fill(1000, 1000);
+  EXPECT_EQ(ClassOfNext(), kClass);
+}
+
+TEST_F(Borrowing, NotFromAClassThatGrows) {
+  Fill(1000, 0);
+  EXPECT_FALSE(slabs_.Bin(kLargerBytes).Lends());
+  EXPECT_EQ(ClassOfNext(), kClass);
+}
+
+TEST_F(Borrowing, NotFromOneThatIsMuchLarger) {
+  const size_t committed_bytes = slabs_.arenas.set->budget().committed_bytes();
+  Fill(1000, 1000);
+  void* object = nullptr;
+  ASSERT_EQ(slabs_.set->AllocateOrBorrow(0, ClassFor(3072), &object, 1), 1u);
+  EXPECT_EQ(slabs_.set->ClassOf(object), ClassFor(3072));
+  EXPECT_GT(slabs_.arenas.set->budget().committed_bytes(), committed_bytes);
+}
+
+TEST_F(Draining, ASlabInAPageThatStaysComesBeforeOneThatDrains) {
+  // Half of the second page is free of slabs.
+  for (size_t i = kPerPage; i < kPerPage + kPerPage / 2; ++i) {
+    if (objects_[i] != nullptr) Free(objects_[i]);
+  }
+  bin_.ReleaseEmpty();
+  StartDraining(kHugePageBytes);
+  ASSERT_EQ(DrainingBytes(), kHugePageBytes);
+  const uint64_t committed_bytes = slabs_.arenas.set->budget().committed_bytes();
+  const size_t room = kPerPage / 2 + kPerPage / 4 + 2 * kPerPage / 8;
+  for (size_t i = 0; i < room; ++i) EXPECT_NE(PageOf(slabs_.Allocate(kBytes)), 0u);
+  EXPECT_EQ(DrainingBytes(), kHugePageBytes);
+  EXPECT_EQ(slabs_.arenas.set->budget().committed_bytes(), committed_bytes);
+  EXPECT_EQ(PageOf(slabs_.Allocate(kBytes)), 0u);
+  EXPECT_EQ(slabs_.Complaint(), "");
+}
+
 TEST(SlabBin, ClassesDoNotShareASlab) {
   Slabs slabs(32 * kMiB);
   const AddressMap& map = slabs.arenas.set->map();
