@@ -196,9 +196,10 @@ Task PoolModel::Grow(Cpu& cpu, size_t row, bool* has_room) {
   Magazine& magazine = cpu.rows[row];
   magazine.missed = true;
   *has_room = true;
-  const size_t limit = row == kHomeRow ? internal::kMagazineMaxCount : batch_count_;
+  const size_t step = row == kHomeRow ? batch_count_ : batch_count_ + 1;
+  const size_t limit = row == kHomeRow ? internal::kMagazineMaxCount : step;
   if (magazine.capacity >= limit) co_return;
-  const size_t wanted = std::min(limit - magazine.capacity, batch_count_);
+  const size_t wanted = std::min(limit - magazine.capacity, step);
   size_t paid = std::min(cpu.spare_count, wanted);
   cpu.spare_count -= paid;
   if (paid < wanted) {

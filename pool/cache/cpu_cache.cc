@@ -106,8 +106,8 @@ size_t CpuCache::Fetch(int cpu, size_t target, SizeClass size_class, From from, 
   if (taken != 0) return taken;
   placement_.Depart(target, BytesOf(size_class), [&](size_t window) {
     taken = FetchFrom(cpu, window, size_class, from, objects, count);
-    // A full node is asked in vain each time: not for a few blocks that happened to come back.
-    if (taken != 0 && taken <= count / 2) {
+    // A full node is asked in vain each time: not for fewer blocks than there may be.
+    if (taken != 0 && taken < count) {
       taken += slabs_.bin(window, size_class).Allocate(objects + taken, count - taken);
     }
     return taken;
@@ -120,7 +120,7 @@ void* CpuCache::Refill(int cpu, SizeClass size_class, From from, size_t* fetched
   const size_t tag = TagOf(size_class);
   const bool cached = Caches(size_class) && RegionOf(cpu, kHomeRow) != nullptr && Grow(cpu, kHomeRow, size_class);
   std::array<void*, kBatchMaxCount + 1> objects;
-  size_t taken = Fetch(cpu, target, size_class, from, objects.data(), cached ? BatchCount(size_class) + 1 : 1);
+  size_t taken = Fetch(cpu, target, size_class, from, objects.data(), cached ? RefillCount(size_class) : 1);
   if (taken == 0) {
     EmptyAndRetry([&] { return (taken = Fetch(cpu, target, size_class, from, objects.data(), 1)) != 0; });
   }
@@ -220,9 +220,12 @@ bool CpuCache::Grow(int cpu, size_t row, SizeClass size_class) {
   const int64_t object_bytes = BytesOf(size_class);
   region.missed.Add(tag);
   const size_t capacity = CpuRegions::Capacity(magazine);
-  const size_t limit = row == kHomeRow ? kMagazineMaxCount : BatchCount(size_class);
+  // An outbox has room for all that a refill brings: what the magazine lost comes back as a whole when it is next open
+  // for that window.
+  const size_t step = row == kHomeRow ? BatchCount(size_class) : RefillCount(size_class);
+  const size_t limit = row == kHomeRow ? kMagazineMaxCount : step;
   if (capacity >= limit) return true;
-  const int64_t wanted_bytes = object_bytes * static_cast<int64_t>(std::min(limit - capacity, BatchCount(size_class)));
+  const int64_t wanted_bytes = object_bytes * static_cast<int64_t>(std::min(limit - capacity, step));
   int64_t paid_bytes = TakeSpare(state, wanted_bytes);
   if (paid_bytes < wanted_bytes) paid_bytes += Steal(cpu, row, tag, wanted_bytes - paid_bytes);
   const size_t count = static_cast<size_t>(paid_bytes / object_bytes);
@@ -393,12 +396,14 @@ void CpuCache::Return(int cpu, SizeClass size_class, void* const* objects, size_
       hand_overs_[window].count.fetch_add(1, std::memory_order_relaxed);
       hand_overs_[window].block_count.fetch_add(some_count, std::memory_order_relaxed);
     }
-    if (std::any_of(some, some + some_count, drains)) {
-      return slabs_.bin(window, size_class).Free(some, some_count);
+    SlabBin& bin = slabs_.bin(window, size_class);
+    // The count first, which mostly says that there is nothing to look for.
+    if (bin.draining_slot_count() != 0 && std::any_of(some, some + some_count, drains)) {
+      return bin.Free(some, some_count);
     }
     const size_t put =
         depots_.empty() ? 0 : depots_[window]->Put(group, size_class, BytesOf(size_class), some, some_count);
-    if (put < some_count) slabs_.bin(window, size_class).Free(some + put, some_count - put);
+    if (put < some_count) bin.Free(some + put, some_count - put);
   });
 }
 

@@ -127,6 +127,8 @@ class CpuCache {
   size_t BytesOf(SizeClass size_class) const { return slabs_.classes().ObjectBytes(size_class); }
   uint64_t Bytes(const std::array<uint64_t, kMaxClassCount>& counts) const;
   size_t BatchCount(SizeClass size_class) const;
+  // A batch for the magazine and the object that is handed out.
+  size_t RefillCount(SizeClass size_class) const { return BatchCount(size_class) + 1; }
   CpuRegions::Region* RegionOf(int cpu, size_t row);
   // visit(window, objects, count): neighbours that share a window, together.
   template <typename Visit>

@@ -50,7 +50,9 @@ struct Cost {
 
 // Of the live blocks, `home_count` lie on node 0; then it is full, to the last block, and the others lie on node 1.
 std::optional<Cost> CostWith(CpuCacheMode mode, size_t home_count) {
-  const size_t pair_count = mode == CpuCacheMode::kRseq ? 400 : 80;
+  // Eights never leave a magazine; of a churn several refills are to be counted, each of which lasts for some 130 pairs.
+  constexpr size_t kEightPairCount = 80;
+  const size_t pair_count = mode == CpuCacheMode::kRseq ? 1000 : 80;
   const auto counts = CountInstructions([&](const Counted& counted) {
     StayOnThisCpu();
     RealCpus os({{0, 64, 0}, {1, 64, 0}});
@@ -71,7 +73,7 @@ std::optional<Cost> CostWith(CpuCacheMode mode, size_t home_count) {
     churn.Grow(kLiveCount - home_count);
     ASSERT_EQ(churn.CountOn(0), home_count);
     churn.TakeEightAndGiveThemBack(800);
-    counted([&] { churn.TakeEightAndGiveThemBack(pair_count); });
+    counted([&] { churn.TakeEightAndGiveThemBack(kEightPairCount); });
     churn.Choose(kWarmCount);
     churn.Replace();
     churn.Choose(pair_count);
@@ -84,7 +86,7 @@ std::optional<Cost> CostWith(CpuCacheMode mode, size_t home_count) {
   });
   if (!counts) return std::nullopt;
   if (counts->size() != 2) return Cost{};
-  return Cost{static_cast<double>((*counts)[0]) / static_cast<double>(pair_count),
+  return Cost{static_cast<double>((*counts)[0]) / static_cast<double>(kEightPairCount),
               static_cast<double>((*counts)[1]) / static_cast<double>(pair_count)};
 }
 
