@@ -20,8 +20,10 @@
  * Asserted   a block is in one place; magazine, outbox and depot hold blocks of their window only; a depot never holds more
  *            than its limit; when all threads have ended and nobody runs on either CPU, one drain by whoever is left brings
  *            every block back to the slabs; nobody waits for ever for another's drain
- * Left out   depots' budget (depot_budget.pml); spills (OpenFor, CloseSpill), under which a magazine holds another window's
- *            blocks by intention; which of several blocks a batch takes is left open
+ * Left out   a window's several depots, what they may hold together and how a drain finds them all (depot_budget.pml);
+ *            draining slabs, whose blocks pass the depots; spills (OpenFor), under which a magazine holds another window's
+ *            blocks by intention, and blocks of the home window wait in an outbox that Fetch empties first; which of
+ *            several blocks a batch takes is left open
  * Mutants    as in magazine_drain.pml
  */
 #define THREAD_COUNT 2

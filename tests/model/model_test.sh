@@ -2,7 +2,7 @@
 # model_test.sh: spin finds nothing wrong with a model in all its states, and something wrong with each of its mutants.
 #
 # Usage      model_test.sh MODEL.pml
-# Cost       up to 30 s and 1 GB; all models 60 s
+# Cost       up to 45 s and 1.2 GB; all models 100 s
 source "$(dirname "$0")/../house/check.sh"
 model=$(realpath "$1")
 readonly memory_mb=1400
