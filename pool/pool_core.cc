@@ -19,6 +19,9 @@ namespace {
 constexpr size_t kMaxCacheBytesPerCpu = size_t{1} << 30;
 constexpr uint32_t kMaxSeconds = 3600;
 constexpr size_t kMaxNameLength = 64;
+// Looks at how the slabs lie, for each time that as much as is used left them or came back, and bytes between two at least.
+constexpr uint64_t kLooksPerTurnover = 32;
+constexpr uint64_t kMinLookBytes = uint64_t{4} << 20;
 
 bool Refuse(Error* error, std::string message, std::string mend) {
   *error = Error{.code = ErrorCode::kInvalidArgument,
@@ -211,30 +214,34 @@ size_t PoolCore::TakeBatch(SizeClass size_class, CpuCache::From from, void** blo
 // fit, and whether slabs hold more free room than chance explains. One thread at a time; others go on. No lock is held.
 void PoolCore::NoteFetched(size_t bytes, size_t fetched_count) {
   if (fetched_count == 0) return;
-  const bool plan = learner_ != nullptr && learner_->Sample(bytes, fetched_count);
+  LookIfDue(learner_ != nullptr && learner_->Sample(bytes, fetched_count));
+}
+
+void PoolCore::LookIfDue(bool plan) {
   // Acquire, with the release below: one look sees what the one before left.
-  if ((!plan && !slabs_->TakeLookDue()) || looking_.exchange(true, std::memory_order_acquire)) return;
+  const bool look = slabs_->moved_bytes() >= look_bytes_.load(std::memory_order_relaxed);
+  if ((!plan && !look) || looking_.exchange(true, std::memory_order_acquire)) return;
   LiveMemory live{.other_bytes = run_bytes_.load(std::memory_order_relaxed),
                   .committed_bytes = arenas_->budget().committed_bytes(),
                   .capacity_bytes = arenas_->budget().capacity_bytes()};
   slabs_->CountLive(&live);
-  for (size_t window = 0; window < arenas_->window_count(); ++window) {
-    NodeStats node;
-    arenas_->arena(window).AddStats(&node);
-    live.other_bytes += node.empty_bytes;
-  }
   if (plan) {
     learner_->Plan(live);
     cache_->CloseRetired();
-  } else {
+  }
+  if (look) {
+    slabs_->ResetMoved();
+    look_bytes_.store(std::max(kMinLookBytes, live.used_bytes / kLooksPerTurnover), std::memory_order_relaxed);
     DrainHoles(live);
   }
   looking_.store(false, std::memory_order_release);
 }
 
 void PoolCore::DrainHoles(const LiveMemory& live) {
+  // Whoever wants all pages to be there, or none to go, is not asked.
+  if (options_.decay_seconds == 0 || options_.populate_at_start == PopulateAtStart::kAll) return;
   const uint64_t hole_bytes = hole_watch_.Look(live);
-  if (hole_bytes == 0) return;
+  if (hole_bytes < options_.page_bytes) return;
   try {
     const size_t draining_bytes = cache_->StartDraining(hole_bytes, CpuCache::Kept::kChance);
     if (draining_bytes != 0) (void)cache_->Drain();
@@ -283,8 +290,14 @@ void PoolCore::DeallocateOther(void* block) {
   if (!map.Contains(block)) Die("foreign pointer freed", "%p is not in pool '%s'", block, options_.name.c_str());
   const size_t slot = map.SlotOf(block);
   const SlotTag tag = map.Tag(slot);
-  if (IsClass(tag)) return cache_->Deallocate(block, ClassOfTag(tag));
-  if (tag == kDraining) return slabs_->FreeDraining(block);
+  if (IsClass(tag) || tag == kDraining) {
+    if (tag == kDraining) {
+      slabs_->FreeDraining(block);
+    } else {
+      cache_->Deallocate(block, ClassOfTag(tag));
+    }
+    return LookIfDue(false);
+  }
   if (tag != kRunHead || map.OffsetInSlot(block) != 0) {
     Die(tag == kFree ? "double free or foreign pointer" : "interior pointer freed",
         "%p starts no block of pool '%s' (node %d)", block, options_.name.c_str(), NodeOf(block));

@@ -78,6 +78,7 @@ class PoolCore {
   void DeallocateOther(void* block);
   size_t TakeBatch(SizeClass size_class, CpuCache::From from, void** blocks, size_t count, size_t* fetched_count);
   void NoteFetched(size_t bytes, size_t fetched_count);
+  void LookIfDue(bool plan);
   void DrainHoles(const LiveMemory& live);
   void AddClassStats(PoolStats* stats);
   void* AllocateInChild(size_t bytes, size_t alignment_bytes);
@@ -94,6 +95,7 @@ class PoolCore {
   std::atomic<bool> looking_{false};      // a thread uses learner_'s Plan, or hole_watch_
   std::unique_ptr<SizeLearner> learner_;  // nullptr: learn_size_classes is off
   HoleWatch hole_watch_;
+  std::atomic<uint64_t> look_bytes_{0};  // so much leaves the slabs before the next look. Relaxed: a hint
   std::unique_ptr<CpuCache> cache_;
   PercpuView view_;
   CpuCache::OutboxView outboxes_;

@@ -42,7 +42,7 @@ inline constexpr size_t kPairSizes[] = {64, 256, 1024, 4160, 16448, 32768};
 inline constexpr size_t kBatchSizes[] = {64, 4160};
 inline constexpr size_t kBatchCounts[] = {1000, 100'000};
 inline constexpr size_t kReplaceSizes[] = {4160, 16448};
-inline constexpr size_t kRingSizes[] = {64, 4160};
+inline constexpr size_t kRingSizes[] = {64, 1024, 4160};
 inline constexpr size_t kGrowthBlockBytes = 4160;
 
 struct FootprintCase {

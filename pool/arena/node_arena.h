@@ -36,7 +36,7 @@ class NodeArena {
 
   // A run of 1 to 32 slots whose slots all carry `tag` (a slab's class); a power of two, aligned to itself.
   void* AllocateSlab(size_t slot_count, SlotTag tag) HUGEPOOL_EXCLUDES(mutex_);
-  // The same in a page that holds a run already, or nullptr.
+  // The same in a unit that holds a run already, or nullptr.
   void* AllocateSlabInUse(size_t slot_count, SlotTag tag) HUGEPOOL_EXCLUDES(mutex_);
   // A run of any length, tagged as head and body.
   void* AllocateRun(size_t slot_count) HUGEPOOL_EXCLUDES(mutex_);

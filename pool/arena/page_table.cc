@@ -157,6 +157,8 @@ std::optional<size_t> PageTable::TakeSlotsInUse(size_t slot_count) {
   for (size_t backing = 0; backing < kBackingCount; ++backing) {
     const PageIndex found = FullestPage(backing, slot_count);
     if (found != kNoPage) return TakeSlotsIn(found, slot_count);
+    const PageIndex unit = partly_empty_heads_[backing];
+    if (unit != kNoPage) return TakeSlotsIn(page(unit).first_empty, slot_count);
   }
   return std::nullopt;
 }

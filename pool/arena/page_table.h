@@ -93,7 +93,7 @@ class PageTable {
   // A run of slot_count (1 to 32) in the fullest populated page that has room, upper rungs first. A power of two starts
   // on a multiple of itself. Returns page × 32 + slot.
   std::optional<size_t> TakeSlots(size_t slot_count);
-  // The same, but of pages that hold a run already.
+  // The same, but of units that hold a run already.
   std::optional<size_t> TakeSlotsInUse(size_t slot_count);
   // The same in this page, which has room.
   size_t TakeSlotsIn(PageIndex index, size_t slot_count);

@@ -141,14 +141,19 @@ size_t CpuCache::StartDraining(size_t wanted_bytes, Kept kept) {
     if (kept == Kept::kCaches) {
       kept_free_counts[i] = used_count / kKeptFreePart + capacity_count(ToSizeClass(i)) / window_count;
     } else if (guarded_[i].has_handle.load(std::memory_order_relaxed)) {
-      kept_free_counts[i] = UINT32_MAX;  // more than there are: its fast path is not closed unasked
+      kept_free_counts[i] = kNotDrained;  // its fast path is not closed unasked
     } else {
       kept_free_counts[i] = static_cast<uint64_t>(std::sqrt(static_cast<double>(used_count)));
     }
   }
   const size_t draining_bytes = slabs_.StartDraining(wanted_bytes, kept_free_counts);
-  CloseForHandles();
+  if (kept == Kept::kCaches) CloseForHandles();
   return draining_bytes;
+}
+
+void CpuCache::NoteHandle(SizeClass size_class) {
+  const bool had_one = guarded_[ToSize(size_class)].has_handle.exchange(true, std::memory_order_relaxed);
+  if (!had_one && slabs_.Drains(size_class)) CloseForHandles();
 }
 
 void CpuCache::CloseForHandles() {

@@ -58,11 +58,9 @@ class CpuCache {
   bool Drain();
   // The class has a handle (SlabCache), whose frees do not look at tags: they would put blocks that drain into magazines,
   // from where they would be handed out again.
-  void NoteHandle(SizeClass size_class) {
-    guarded_[ToSize(size_class)].has_handle.store(true, std::memory_order_relaxed);
-  }
+  void NoteHandle(SizeClass size_class);
   // How many free objects of each class are kept from draining: what caches that were drained will take again, and a part
-  // of what is used; or, where caches stay as they are, only as many as go up and down by chance, and of classes with a
+  // of what is used; or, where nobody asked for it, only as many as go up and down by chance, and of classes with a
   // handle all.
   enum class Kept : uint8_t { kCaches, kChance };
   // Makes the emptiest memory drain, wanted_bytes of it (SlabSet::StartDraining), but for what is to be kept. Of

@@ -41,7 +41,8 @@ class Room {
       }
     }
     for (size_t i = 0; i < kMaxClassCount; ++i) {
-      free_counts_[i] = std::max<int64_t>(free_counts_[i] - static_cast<int64_t>(kept_free_counts[i]), 0);
+      const int64_t kept_count = static_cast<int64_t>(std::min<uint64_t>(kept_free_counts[i], INT64_MAX));
+      free_counts_[i] = std::max<int64_t>(free_counts_[i] - kept_count, 0);
     }
   }
 
@@ -87,7 +88,10 @@ std::vector<DrainedUnit> PlanDraining(std::vector<SlabUse>& uses,
   size_t planned_bytes = 0;
   for (Unit& unit : units) {
     if (planned_bytes >= wanted_bytes) break;
-    if (!room.Remove(unit)) continue;
+    const bool stays = std::any_of(unit.drained.slabs.begin(), unit.drained.slabs.end(), [&](const SlabUse* use) {
+      return kept_free_counts[ToSize(use->size_class)] == kNotDrained;
+    });
+    if (stays || !room.Remove(unit)) continue;
     planned_bytes += unit.unit_slot_count * kSlotBytes;
     plan.push_back(std::move(unit.drained));
   }

@@ -21,6 +21,9 @@
 
 namespace hugepool::internal {
 
+// In kept_free_counts: nothing with a slab of the class is planned.
+inline constexpr uint64_t kNotDrained = UINT64_MAX;
+
 struct DrainedUnit {
   size_t slot_count = 0;              // of its slabs
   std::vector<const SlabUse*> slabs;  // of the list that was planned with, by slot

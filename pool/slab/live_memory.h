@@ -17,7 +17,7 @@ struct LiveMemory {
   std::array<uint64_t, kMaxClassCount> counts{};  // objects by class, over all nodes
   size_t node_count = 0;                          // nodes with any
   uint64_t used_bytes = 0;                        // of those objects
-  uint64_t other_bytes = 0;                       // runs, empty pages, slabs that drain
+  uint64_t other_bytes = 0;                       // runs, empty pages, what is free where slabs drain
   uint64_t committed_bytes = 0;
   uint64_t capacity_bytes = 0;
 };

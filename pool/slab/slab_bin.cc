@@ -13,9 +13,8 @@ namespace {
 constexpr size_t kShortSlabCount = 4;
 // Slabs without used objects that a bin keeps: one, and one more for so many slabs, up to a page.
 constexpr size_t kSlabsPerKeptOne = 16;
-// Looks at how the pool's slabs lie, for each time that a class's used objects left anew, and bytes between two at least.
-constexpr size_t kLooksPerTurnover = 16;
-constexpr size_t kMinLookBytes = size_t{4} << 20;
+// What leaves a bin or comes back is told in such steps.
+constexpr size_t kMovedStepBytes = size_t{1} << 20;
 // Objects whose books are fetched ahead before the first is put back.
 constexpr size_t kAheadCount = 64;
 
@@ -89,6 +88,7 @@ void SlabBin::SetDraining(uint32_t slot, bool drains) {
   const Slab& slab = window_.slabs[slot];
   const int64_t free_count = int64_t{InfoOfSlab(slab).object_count} - slab.used_count;
   AddFree(drains ? -free_count : free_count);
+  draining_used_count_ = drains ? draining_used_count_ + slab.used_count : draining_used_count_ - slab.used_count;
   Unlink(slot);
   Link(slot, ListFor(slab, drains));
   CountDraining(slab, drains);
@@ -128,18 +128,26 @@ size_t SlabBin::TakeListed(void** objects, size_t count) {
   }
   used_count_ += taken;
   AddFree(-static_cast<int64_t>(taken));
-  taken_count_ += taken;
-  if (taken_count_ >= used_count_ / kLooksPerTurnover &&
-      taken_count_ * InfoOfKind(SlabKind::kNormal).object_bytes >= kMinLookBytes) {
-    taken_count_ = 0;
-    window_.look_due->store(true, std::memory_order_relaxed);
-  }
+  CountMoved(taken);
   return taken;
+}
+
+void SlabBin::CountMoved(size_t count) {
+  const size_t moved_bytes = (moved_count_ += count) * InfoOfKind(SlabKind::kNormal).object_bytes;
+  if (moved_bytes < kMovedStepBytes) return;
+  moved_count_ = 0;
+  window_.moved_bytes->fetch_add(moved_bytes, std::memory_order_relaxed);
 }
 
 size_t SlabBin::AllocateListed(void** objects, size_t count) {
   MutexLock lock(mutex_);
   return TakeListed(objects, count);
+}
+
+bool SlabBin::CountBorrowed() {
+  MutexLock lock(mutex_);
+  const size_t slab_object_count = InfoOfKind(SlabKind::kNormal).object_count;
+  return ++borrowed_count_ <= std::max(slab_object_count, used_count_);
 }
 
 void SlabBin::AddSlab(void* run, SlabKind kind, Backing backing) {
@@ -154,6 +162,7 @@ void SlabBin::AddSlab(void* run, SlabKind kind, Backing backing) {
   for (size_t i = 0; i < info.slot_count(); ++i) window_.slots_to_first[index + i] = static_cast<uint8_t>(i);
   ++slab_count_;
   AddFree(info.object_count);
+  borrowed_count_ = 0;
   // A class that grows has one slab that is not full.
   kept_count_.store(info.object_count, std::memory_order_relaxed);
   slot_counts_[static_cast<size_t>(backing)] += info.slot_count();
@@ -226,7 +235,11 @@ void SlabBin::Put(void* object, uint32_t first) {
   }
   slab.Put(index, row, info);
   --used_count_;
-  if (!Drains(slab)) AddFree(1);
+  if (Drains(slab)) {
+    --draining_used_count_;
+  } else {
+    AddFree(1);
+  }
   Settle(first);
 }
 
@@ -259,6 +272,8 @@ void SlabBin::Free(void* const* objects, size_t count) {
       }
       for (size_t i = 0; i < here; ++i) Put(objects[begin + i], firsts[i]);
     }
+    CountMoved(count);
+    borrowed_count_ = 0;
     empty = TakeEmptySlab(KeptEmptyCount());
   }
   while (empty != kNoSlab) {
@@ -266,6 +281,14 @@ void SlabBin::Free(void* const* objects, size_t count) {
     MutexLock lock(mutex_);
     empty = TakeEmptySlab(KeptEmptyCount());
   }
+}
+
+void SlabBin::ReleaseDrained() {
+  const auto take = [this] {
+    MutexLock lock(mutex_);
+    return TakeEmptySlab(SIZE_MAX);
+  };
+  for (uint32_t drained = take(); drained != kNoSlab; drained = take()) GiveBack(drained);
 }
 
 bool SlabBin::ReleaseEmpty() {
@@ -283,12 +306,9 @@ bool SlabBin::ReleaseEmpty() {
 }
 
 void SlabBin::AddUse(std::vector<SlabUse>* uses) {
-  constexpr size_t kMoreSinceThen = 16;
-  const size_t most = slab_count() + kMoreSinceThen;
-  uses->reserve(uses->size() + most);
   MutexLock lock(mutex_);
   // No memory is asked for under the lock: of more slabs than that the last ones are left out.
-  size_t left = most;
+  size_t left = uses->capacity() - uses->size();
   for (uint8_t list = kEmptyList; list <= kFullList; ++list) {
     for (uint32_t slot = heads_[list]; slot != kNoSlab && left != 0; slot = window_.slabs[slot].next, --left) {
       const Slab& slab = window_.slabs[slot];
@@ -313,6 +333,11 @@ void SlabBin::StartDraining(uint32_t slot) {
 size_t SlabBin::used_count() {
   MutexLock lock(mutex_);
   return used_count_;
+}
+
+size_t SlabBin::draining_used_count() {
+  MutexLock lock(mutex_);
+  return draining_used_count_;
 }
 
 size_t SlabBin::slab_bytes() {
@@ -355,6 +380,7 @@ bool SlabBin::Check(size_t* slot_count, std::string* why) {
   std::array<size_t, kListCount> list_counts{};
   size_t draining_slot_count = 0;
   size_t all_free_count = 0;
+  size_t draining_used_count = 0;
   for (uint32_t slot = 0; slot < window_.arenas->slots_per_window(); ++slot) {
     const SlotTag tag = map.Tag(first_slot + slot);
     Slab& slab = window_.slabs[slot];
@@ -367,6 +393,7 @@ bool SlabBin::Check(size_t* slot_count, std::string* why) {
     if (slab.list != ListFor(slab, drains)) return fail(slot, "in the wrong list");
     draining_slot_count += drains ? info.slot_count() : 0;
     if (!drains) all_free_count += free_count;
+    if (drains) draining_used_count += slab.used_count;
     used_count += slab.used_count;
     ++list_counts[slab.list];
     ++slab_count;
@@ -381,6 +408,7 @@ bool SlabBin::Check(size_t* slot_count, std::string* why) {
   if (draining_slot_count != draining_slot_count_.load(std::memory_order_relaxed))
     return fail(0, "draining slots do not add up");
   if (all_free_count != free_count_.load(std::memory_order_relaxed)) return fail(0, "free objects do not add up");
+  if (draining_used_count != draining_used_count_) return fail(0, "used objects of draining slabs do not add up");
   if (used_count != used_count_) return fail(0, "used objects do not add up");
   if (slab_count != slab_count_) return fail(0, "slabs do not add up");
   if (*slot_count - slot_count_before != SlotCount()) return fail(0, "slots do not add up");

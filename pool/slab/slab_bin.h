@@ -47,8 +47,8 @@ class SlabBin {
     size_t number = 0;
     Slab* slabs = nullptr;
     ExternalRow* rows = nullptr;
-    uint8_t* slots_to_first = nullptr;      // from the first slot of the slab that covers this one
-    std::atomic<bool>* look_due = nullptr;  // raised when so much left a bin that its slabs may lie differently
+    uint8_t* slots_to_first = nullptr;           // from the first slot of the slab that covers this one
+    std::atomic<size_t>* moved_bytes = nullptr;  // that left the bins of all windows or came back; added in steps
 
     uint32_t FirstSlotOf(const void* object) const;
     const Slab& SlabOf(const void* object) const { return slabs[FirstSlotOf(object)]; }
@@ -61,6 +61,10 @@ class SlabBin {
   size_t Allocate(void** objects, size_t count) HUGEPOOL_EXCLUDES(mutex_);
   // The same of the slabs that it has and that do not drain.
   size_t AllocateListed(void** objects, size_t count) HUGEPOOL_EXCLUDES(mutex_);
+  // An object of another bin is to be used in place of one of this bin, whose slabs have none. False: as many as are used
+  // were borrowed one after the other, while none came back and no slab was added, so that another slab pays: what is
+  // borrowed goes back to the lender when it is freed, never into this class's caches.
+  bool CountBorrowed() HUGEPOOL_EXCLUDES(mutex_);
   // Whether it has so many free objects there that others may have some; a hint, without the lock.
   bool Lends() const {
     return free_count_.load(std::memory_order_relaxed) > kept_count_.load(std::memory_order_relaxed);
@@ -69,14 +73,18 @@ class SlabBin {
   void Free(void* const* objects, size_t count) HUGEPOOL_EXCLUDES(mutex_);
   // Gives slabs without used objects back to the arena. True: some were.
   bool ReleaseEmpty() HUGEPOOL_EXCLUDES(mutex_);
+  // The same of slabs that drain only.
+  void ReleaseDrained() HUGEPOOL_EXCLUDES(mutex_);
 
-  // Adds its slabs that do not drain.
+  // Adds its slabs that do not drain, as many as *uses has capacity for.
   void AddUse(std::vector<SlabUse>* uses) HUGEPOOL_EXCLUDES(mutex_);
   // The slab of this class that starts at the slot drains from now on. Without effect where none does, or it drains
   // already. The slot lies in a page that drains: no slab of another class can start there meanwhile.
   void StartDraining(uint32_t slot) HUGEPOOL_EXCLUDES(mutex_);
 
   size_t used_count() HUGEPOOL_EXCLUDES(mutex_);
+  // Those of them whose slabs drain.
+  size_t draining_used_count() HUGEPOOL_EXCLUDES(mutex_);
   // Of slabs that drain; a hint, without the lock.
   size_t draining_slot_count() const { return draining_slot_count_.load(std::memory_order_relaxed); }
   size_t slab_bytes() HUGEPOOL_EXCLUDES(mutex_);
@@ -98,6 +106,7 @@ class SlabBin {
   static constexpr size_t kListCount = 13;
 
   size_t TakeListed(void** objects, size_t count) HUGEPOOL_REQUIRES(mutex_);
+  void CountMoved(size_t count) HUGEPOOL_REQUIRES(mutex_);
   size_t TakeBack(void** objects, size_t count) HUGEPOOL_EXCLUDES(mutex_);
   void Put(void* object, uint32_t first) HUGEPOOL_REQUIRES(mutex_);
   static bool Drains(const Slab& slab) { return slab.list >= kDrainedList; }
@@ -128,7 +137,9 @@ class SlabBin {
   std::array<uint32_t, kListCount> heads_ HUGEPOOL_GUARDED_BY(mutex_);
   size_t used_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
   size_t slab_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
-  size_t taken_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;  // objects that left since look_due was last raised
+  size_t moved_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;     // objects that left or came, not added to *moved_bytes yet
+  size_t borrowed_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;  // of other bins: see CountBorrowed
+  size_t draining_used_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;                   // used objects of slabs that drain
   std::array<size_t, kBackingCount> slot_counts_ HUGEPOOL_GUARDED_BY(mutex_){};  // of all its slabs, by Backing
   size_t empty_slab_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
   std::atomic<size_t> draining_slot_count_{0};  // written under mutex_

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "slab/drain_plan.h"
-
 namespace hugepool::internal {
 namespace {
 
@@ -11,13 +9,15 @@ namespace {
 // what rounding up takes, by less.
 constexpr size_t kBorrowPart = 4;
 constexpr size_t kBorrowPartOfLearned = 32;
+// Slabs that may come while a plan is made, and are in it.
+constexpr size_t kMoreSlabsSinceThen = 64;
 
 }  // namespace
 
 std::unique_ptr<SlabSet> SlabSet::Create(ArenaSet& arenas, MetadataMemory& metadata, Error* error) {
   std::unique_ptr<SlabSet> set(new SlabSet(arenas));
   for (size_t window = 0; window < arenas.window_count(); ++window) {
-    SlabBin::Window shared{.arenas = &arenas, .number = window, .look_due = &set->look_due_};
+    SlabBin::Window shared{.arenas = &arenas, .number = window, .moved_bytes = &set->moved_bytes_};
     shared.slabs = metadata.MapArray<Slab>(arenas.slots_per_window(), arenas.NodeIdOf(window), error);
     if (shared.slabs == nullptr) return nullptr;
     shared.rows = metadata.MapArray<ExternalRow>(arenas.slots_per_window(), arenas.NodeIdOf(window), error);
@@ -54,7 +54,9 @@ size_t SlabSet::AllocateOrBorrow(size_t window, SizeClass size_class, void** obj
     bytes = classes_.ObjectBytes(lender);
     if (bytes > most_bytes) break;
     SlabBin& lending = bin(window, lender);
-    if (lending.Lends() && lending.AllocateListed(objects, 1) != 0) return 1;
+    if (!lending.Lends()) continue;
+    if (!bin(window, size_class).CountBorrowed()) break;
+    if (lending.AllocateListed(objects, 1) != 0) return 1;
   }
   return bin(window, size_class).Allocate(objects, count);
 }
@@ -77,6 +79,11 @@ size_t SlabSet::StartDraining(size_t wanted_bytes, const std::array<uint64_t, kM
 size_t SlabSet::StartDrainingIn(size_t window, size_t wanted_bytes,
                                 const std::array<uint64_t, kMaxClassCount>& kept_free_counts) {
   std::vector<SlabUse> uses;
+  size_t slab_count = 0;
+  for (size_t i = 0; i < kMaxClassCount; ++i) slab_count += bin(window, ToSizeClass(i)).slab_count();
+  // Touched here, not under the bins' locks.
+  uses.resize(slab_count + kMoreSlabsSinceThen);
+  uses.clear();
   for (size_t i = 0; i < kMaxClassCount; ++i) bin(window, ToSizeClass(i)).AddUse(&uses);
   NodeArena& arena = arenas_.arena(window);
   const auto address_of = [&](uint32_t slot) { return arenas_.WindowAddress(window) + (size_t{slot} << kSlotShift); };
@@ -87,7 +94,10 @@ size_t SlabSet::StartDrainingIn(size_t window, size_t wanted_bytes,
     const uint32_t first = unit.slabs.front()->slot;
     // The unit first: from then on no other slab starts there. It refuses where something else lies there too.
     if (!arena.StartDraining(address_of(first), unit.slot_count)) continue;
-    for (const SlabUse* const use : unit.slabs) bin(window, use->size_class).StartDraining(use->slot);
+    for (const SlabUse* const use : unit.slabs) {
+      bin(window, use->size_class).StartDraining(use->slot);
+      if (use->used_count == 0) bin(window, use->size_class).ReleaseDrained();
+    }
     draining_bytes += unit_bytes(first);
   }
   return draining_bytes;
@@ -117,14 +127,23 @@ void SlabSet::AddUsed(uint64_t* bytes, uint64_t* count) {
 void SlabSet::CountLive(LiveMemory* live) {
   for (size_t window = 0; window < arenas_.window_count(); ++window) {
     uint64_t count = 0;
+    uint64_t draining_slot_count = 0;
+    uint64_t draining_used_bytes = 0;
     for (size_t i = 0; i < classes_.class_count(); ++i) {
       SlabBin& one = bin(window, ToSizeClass(i));
       const size_t used_count = one.used_count();
       live->counts[i] += used_count;
       live->used_bytes += used_count * classes_.ObjectBytes(ToSizeClass(i));
-      live->other_bytes += one.draining_slot_count() * kSlotBytes;
+      draining_used_bytes += one.draining_used_count() * classes_.ObjectBytes(ToSizeClass(i));
+      draining_slot_count += one.draining_slot_count();
       count += used_count;
     }
+    // A unit that drains is on its way whole, also what is free in it. (Where one of its slabs was taken back it is none
+    // any more, and its other slabs drain alone.)
+    NodeStats node;
+    arenas_.arena(window).AddStats(&node);
+    const uint64_t draining_bytes = std::max(draining_slot_count * kSlotBytes, node.draining_bytes);
+    live->other_bytes += node.empty_bytes + draining_bytes - std::min(draining_bytes, draining_used_bytes);
     if (count != 0) ++live->node_count;
   }
 }

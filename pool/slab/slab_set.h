@@ -19,6 +19,7 @@
 
 #include "arena/arena_set.h"
 #include "slab/class_table.h"
+#include "slab/drain_plan.h"
 #include "slab/live_memory.h"
 #include "slab/slab_bin.h"
 
@@ -44,8 +45,8 @@ class SlabSet {
   size_t AllocateOrBorrow(size_t window, SizeClass size_class, void** objects, size_t count);
   // Marks the emptiest units of memory, wanted_bytes of them, so that nothing is allocated there while other slabs have
   // room, and frees go past the caches: emptied in time, they are given back. Only as many as the others have room for,
-  // less kept_free_counts objects of each class, which the caches will take.
-  // Returns the bytes of what drains anew.
+  // less kept_free_counts objects of each class, which the caches will take (kNotDrained: no unit
+  // with a slab of such a class). Returns the bytes of what drains anew.
   size_t StartDraining(size_t wanted_bytes, const std::array<uint64_t, kMaxClassCount>& kept_free_counts);
   // Whether slabs of the class drain; a hint, without a lock.
   bool Drains(SizeClass size_class) const;
@@ -55,10 +56,10 @@ class SlabSet {
   void AddUsed(uint64_t* bytes, uint64_t* count);
   // What the slabs hold, added to *live.
   void CountLive(LiveMemory* live);
-  // Whether so much left the slabs since this was last true that they may lie differently. Any thread.
-  bool TakeLookDue() {
-    return look_due_.load(std::memory_order_relaxed) && look_due_.exchange(false, std::memory_order_relaxed);
-  }
+  // Bytes of objects that left the slabs or came back since the last ResetMoved, less what is not told yet: up to 1 MiB of
+  // each bin.
+  size_t moved_bytes() const { return moved_bytes_.load(std::memory_order_relaxed); }
+  void ResetMoved() { moved_bytes_.store(0, std::memory_order_relaxed); }
   bool Check(std::string* why);
 
  private:
@@ -69,7 +70,7 @@ class SlabSet {
 
   ArenaSet& arenas_;
   ClassTable classes_;
-  std::atomic<bool> look_due_{false};  // relaxed: a hint
+  std::atomic<size_t> moved_bytes_{0};  // relaxed: a hint
   std::vector<std::unique_ptr<SlabBin>> bins_;
   std::vector<SlabBin::Window> windows_;
 };

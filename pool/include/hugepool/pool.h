@@ -8,6 +8,8 @@
 //            is no block of this pool, and a wrong size end the process with a report on standard error
 // fork       a child keeps the books but not the pages: Allocate serves it by malloc, Deallocate of a parent's block is
 //            a counted no-op, destructors are safe; reading a parent's block is a SIGSEGV. A child may create its own.
+//            A child of vfork, or of clone with CLONE_VM and without CLONE_THREAD, calls nothing of this before it executes
+//            another program: it is on its parent's memory, and nobody has told it that it is a child.
 // Signals    not async-signal-safe
 #ifndef HUGEPOOL_POOL_H_
 #define HUGEPOOL_POOL_H_

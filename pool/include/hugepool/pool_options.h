@@ -39,7 +39,8 @@ struct PoolOptions {
 
   // Pages that stood empty for so long are given back to the system, a few at a time, by whoever next takes memory from
   // their node or gives some back: no thread wakes up for it. What is in use again before costs no new population.
-  // 0 (never, but for Trim) to 3,600. Without effect with populate_at_start = all, which asks for the pages to be there.
+  // So that pages come empty, those with least in use are left to empty where much more is populated than used.
+  // 0 (neither, but for Trim) to 3,600. Without effect with populate_at_start = all, which asks for the pages to be there.
   uint32_t decay_seconds = 10;
 
   // How the per-CPU caches work; PoolStats::cache_mode says what came of it.
@@ -52,7 +53,7 @@ struct PoolOptions {
   // Whether the pool learns exact size classes from the sizes asked for, to 32 KiB, where one of its own would round up
   // by more than that costs: at most 32 at a time, 86 different ones while it lives. Sizes asked for through Pool count; a
   // SlabCache keeps the class that it has. Costs nothing while a cache has a block; a plan takes microseconds, at most
-  // once for each half of the live bytes that left the slabs anew.
+  // once for each eighth of the live bytes that left the slabs anew.
   bool learn_size_classes = false;
 
   // Shown in statistics and error reports. At most 64 characters, no ';', no space at either end.

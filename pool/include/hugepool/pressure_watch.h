@@ -81,7 +81,8 @@ class HUGEPOOL_EXPORT PressureWatch {
   // it. -1 with own_thread.
   int fd() const noexcept;
 
-  // Call it when fd() is ready. Trims, unless a window has not passed since the last trim. False: no more events will
+  // Call it when fd() is ready. Trims, unless a window has not passed since the last trim: then the
+  // event is dropped, and the kernel tells again as long as tasks stall. False: no more events will
   // come (the watched cgroup is gone, or this is a forked child): take fd() out of the loop.
   bool HandleEvent() noexcept;
 

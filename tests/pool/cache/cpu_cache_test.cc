@@ -73,6 +73,29 @@ constexpr size_t kBudgetBytes = size_t{256} << 10;
 // One CPU's magazines and outboxes, and the depots of four nodes.
 constexpr size_t kMostBytes = (1 + 4) * kBudgetBytes;
 
+// Every second block of four pages is free.
+std::vector<void*> Halve(Caches& caches, SizeClass size_class) {
+  std::vector<void*> objects = caches.AllocateOn(0, 4 * kHugePageBytes / 4096, size_class);
+  std::vector<void*> freed;
+  for (size_t i = 0; i < objects.size(); i += 2) freed.push_back(objects[i]);
+  caches.DeallocateOn(0, freed, size_class);
+  (void)caches.cache->Drain();
+  return objects;
+}
+
+TEST(CpuCache, WhatAHandleMayFreeDrainsOnlyWhenAsked) {
+  const SizeClass size_class = ClassFor(4096);
+  for (const bool has_handle : {false, true}) {
+    Caches caches(kBudgetBytes);
+    if (has_handle) caches.cache->NoteHandle(size_class);
+    (void)Halve(caches, size_class);
+    EXPECT_EQ(caches.cache->StartDraining(SIZE_MAX, CpuCache::Kept::kChance) == 0, has_handle);
+    EXPECT_EQ(caches.slabs->Drains(size_class), !has_handle);
+    (void)caches.cache->StartDraining(SIZE_MAX, CpuCache::Kept::kCaches);
+    EXPECT_TRUE(caches.slabs->Drains(size_class));
+  }
+}
+
 TEST(CpuCache, HandsOutEachBlockOnce) {
   Caches caches(kBudgetBytes);
   std::set<void*> live;
@@ -283,7 +306,7 @@ TEST(CpuCache, OnAFullNodeWholeBatchesGoToAndFroWithoutADepot) {
       void*& object = live[random() % live.size()];
       caches.cache->Deallocate(object, size_class);
       size_t fetched_count = 0;
-      object = caches.cache->Allocate(size_class, &fetched_count);
+      object = caches.cache->Allocate(size_class, CpuCache::From::kClass, &fetched_count);
       refill_count += fetched_count != 0 ? 1 : 0;
     }
   };

@@ -71,6 +71,15 @@ TEST(DrainPlan, AUnitGoesWithAllItsSlabsOrNotAtAll) {
   EXPECT_EQ(PlannedUnits(uses, SIZE_MAX), (std::vector<uint32_t>{}));
 }
 
+TEST(DrainPlan, NoUnitWithASlabOfAClassThatIsNotDrained) {
+  const std::vector<SlabUse> uses = {Use(kSmall, 0, 16, 100, 1), Use(kLarge, 16, 16, 50, 1),
+                                     Use(kLarge, 32, 32, 100, 50), Use(kSmall, 64, 32, 200, 20)};
+  EXPECT_EQ(PlannedUnits(uses, kHugePageBytes), (std::vector<uint32_t>{0}));
+  std::array<uint64_t, kMaxClassCount> kept{};
+  kept[ToSize(kSmall)] = kNotDrained;
+  EXPECT_TRUE(PlannedUnits(uses, kHugePageBytes, kept).empty()) << "and what else lies there stays, too";
+}
+
 TEST(DrainPlan, RandomPlansNeverTakeMoreThanThereIsRoomFor) {
   std::mt19937_64 random(Seed());
   for (int round = 0; round < 200; ++round) {

@@ -208,6 +208,16 @@ TEST_F(Draining, NothingIsAllocatedThereWhileOtherSlabsHaveRoom) {
   EXPECT_EQ(slabs_.Complaint(), "");
 }
 
+TEST_F(Draining, ItsEmptySlabsGoAtOnce) {
+  for (size_t i = 0; i < kPerPage; ++i) {
+    if (objects_[i] != nullptr) Free(objects_[i]);
+  }
+  ASSERT_GT(slabs_.arenas.Stats(0).used_bytes, 3 * kHugePageBytes) << "a slab without objects is kept";
+  StartDraining(kHugePageBytes);
+  EXPECT_EQ(DrainingBytes(), 0u);
+  EXPECT_LE(slabs_.arenas.Stats(0).used_bytes, 3 * kHugePageBytes);
+}
+
 TEST_F(Draining, OnlyWhatFindsRoomElsewhereAndIsNotKeptForTheCachesDrains) {
   StartDraining(SIZE_MAX, objects_.size());
   EXPECT_EQ(DrainingBytes(), 0u);
@@ -285,6 +295,32 @@ TEST_F(Borrowing, OneAtATimeUntilTheLenderHasASlabsWorthLeft) {
   }
   EXPECT_EQ(ClassOfNext(8), kClass) << "a new slab of its own";
   EXPECT_EQ(taken_count_, 8u);
+}
+
+// What is borrowed never comes into the class's caches: whoever frees it and asks again would take the slow path for ever.
+TEST_F(Borrowing, ALoopThatBorrowsAgainAndAgainGetsASlabOfItsOwn) {
+  const size_t per_slab = InfoOf(kClass).object_count;
+  std::vector<void*> own(per_slab);
+  ASSERT_EQ(slabs_.Bin(kBytes).Allocate(own.data(), 1), 1u);
+  for (size_t got = 1; slabs_.Bin(kBytes).AllocateListed(&own[got % per_slab], 1) != 0;) ++got;
+  Fill(1000, 1000);
+  const auto borrow = [&] {
+    void* object = nullptr;
+    EXPECT_EQ(slabs_.set->AllocateOrBorrow(0, kClass, &object, 1), 1u);
+    const SizeClass lender = slabs_.set->ClassOf(object);
+    slabs_.set->bin(0, lender).Free(&object, 1);
+    return lender == kLarger;
+  };
+  for (size_t i = 0; i < 4 * per_slab; ++i) {
+    ASSERT_TRUE(borrow());
+    // Its own objects come and go as well: it is not always short.
+    if (i % (per_slab / 2) != 0) continue;
+    slabs_.Bin(kBytes).Free(own.data(), 1);
+    ASSERT_EQ(slabs_.Bin(kBytes).AllocateListed(own.data(), 1), 1u);
+  }
+  size_t borrowed_count = 0;
+  while (borrow()) ASSERT_LT(++borrowed_count, 4 * per_slab);
+  EXPECT_GT(borrowed_count, 0u);
 }
 
 TEST_F(Borrowing, NotWhereTheClassHasSomeItself) {
