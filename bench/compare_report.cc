@@ -38,6 +38,7 @@ nlohmann::ordered_json MakeCompareDocument(const CompareOutcome& outcome, const 
     document["rows"].push_back({{"name", row->name},
                                 {"description", row->description},
                                 {"kind", ToString(row->kind)},
+                                {"one_thread", row->one_thread},
                                 {"subject", row->subject},
                                 {"settings", row->allocator->Settings()},
                                 {"status", ToString(reason.empty() ? RowStatus::kOk : RowStatus::kSkipped)},

@@ -27,19 +27,21 @@ void AddPools(std::vector<CompareRow>* rows) {
     const char* name;
     const char* description;
     const char* except;
+    bool one_thread;
   };
   // The resources of libstdc++ look through all their chunks when a block is freed: on a gigabyte of blocks, for hours.
   constexpr const char* kGigabytes = "^(footprint|growth|replace|batch/100000)/";
   constexpr OtherPool kOtherPools[] = {
-      {"boost-pool", "boost::pool, for one thread and one size", ""},
-      {"pmr-unsynchronized", "std::pmr::unsynchronized_pool_resource, for one thread", kGigabytes},
-      {"pmr-synchronized", "std::pmr::synchronized_pool_resource", kGigabytes}};
+      {"boost-pool", "boost::pool, for one thread and one size", "", true},
+      {"pmr-unsynchronized", "std::pmr::unsynchronized_pool_resource, for one thread", kGigabytes, true},
+      {"pmr-synchronized", "std::pmr::synchronized_pool_resource", kGigabytes, false}};
   for (const OtherPool& pool : kOtherPools) {
     rows->push_back({.name = pool.name,
                      .description = pool.description,
                      .subject = pool.name,
                      .huge_pages = "",
                      .allocator = glibc,
+                     .one_thread = pool.one_thread,
                      .only = "",
                      .except = pool.except});
   }
@@ -84,6 +86,10 @@ std::vector<CompareRow> MakeRows() {
   AddVariants("hugepool-pool", "pool", "Pool, freed without the size", RowKind::kOwn, own, &rows);
   AddVariants("hugepool-pool-sized", "pool-sized", "Pool, freed with the size", RowKind::kOwn, own, &rows);
   AddVariants("hugepool-slab_cache", "slab_cache", "SlabCache", RowKind::kOwn, own, &rows);
+  const size_t first_local = rows.size();
+  AddVariants("hugepool-local_pool", "local_pool", "LocalBlockPool, for one thread and one size", RowKind::kOwn, own,
+              &rows);
+  for (size_t i = first_local; i < rows.size(); ++i) rows[i].one_thread = true;
   return rows;
 }
 

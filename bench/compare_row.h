@@ -28,8 +28,9 @@ struct CompareRow {
   const AllocatorRow* allocator;  // library and variables
   RowKind kind = RowKind::kPeer;
   bool by_default = true;
-  std::string only;    // regular expression of the benchmarks that make sense for it; "": all
-  std::string except;  // and of those that do not
+  bool one_thread = false;  // whoever allocated a block frees it: synchronizes nothing
+  std::string only;         // regular expression of the benchmarks that make sense for it; "": all
+  std::string except;       // and of those that do not
 
   bool Takes(const std::string& benchmark) const;
 };

@@ -32,8 +32,11 @@ std::string FormatMeasure(const std::string& title, const MeasureResult& result)
       const double each_ns = 1e9 / line.value.median;
       cells.insert(cells.begin() + 2, fmt::format("{:.{}f}", each_ns, each_ns < 100 ? 2 : 0));
     }
-    const bool is_best_peer = line.runs == result.best_peer;
-    cells.push_back(is_best_peer ? "best peer" : line.runs->row->kind == RowKind::kLimit ? "limit" : "");
+    cells.push_back(line.runs == result.best_peer              ? "best peer"
+                    : line.runs == result.best_one_thread_peer ? "best for one thread"
+                    : line.runs->row->kind == RowKind::kLimit  ? "limit"
+                    : line.runs->row->one_thread               ? "one thread"
+                                                               : "");
     cells.push_back(PagesText(line.runs->runs.back()));
     lines.push_back(cells);
   }

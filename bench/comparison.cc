@@ -50,28 +50,39 @@ MeasureResult CompareOne(const BenchmarkRuns& benchmark, const Measure& measure)
   }
   const RowRuns* malloc = nullptr;
   const Line* best = nullptr;
+  const Line* best_one_thread = nullptr;
+  const auto improve = [&measure](const Line& line, const Line** best_line) {
+    const bool is_ahead =
+        *best_line == nullptr || (measure.more_is_better ? line.value.median > (*best_line)->value.median
+                                                         : line.value.median < (*best_line)->value.median);
+    if (is_ahead) *best_line = &line;
+  };
   for (const Line& line : result.lines) {
-    if (line.runs->row->name == kBaseline) malloc = line.runs;
-    if (line.runs->row->kind != RowKind::kPeer) continue;
-    const bool is_ahead = best == nullptr || (measure.more_is_better ? line.value.median > best->value.median
-                                                                     : line.value.median < best->value.median);
-    if (is_ahead) best = &line;
+    const CompareRow& row = *line.runs->row;
+    if (row.name == kBaseline) malloc = line.runs;
+    if (row.kind != RowKind::kPeer) continue;
+    improve(line, &best_one_thread);
+    if (!row.one_thread) improve(line, &best);
   }
   if (best != nullptr) result.best_peer = best->runs;
+  if (best_one_thread != nullptr) result.best_one_thread_peer = best_one_thread->runs;
   for (Line& line : result.lines) {
     if (malloc != nullptr) line.to_malloc = RatioTo(*malloc, *line.runs, measure);
-    if (result.best_peer != nullptr) line.to_best_peer = RatioTo(*result.best_peer, *line.runs, measure);
+    const RowRuns* const best_peer = line.runs->row->one_thread ? result.best_one_thread_peer : result.best_peer;
+    if (best_peer != nullptr) line.to_best_peer = RatioTo(*best_peer, *line.runs, measure);
   }
   return result;
 }
 
 json OrNull(const std::optional<double>& value) { return value ? json(*value) : json(); }
+json NameOrNull(const RowRuns* runs) { return runs != nullptr ? json(runs->row->name) : json(); }
 
 nlohmann::ordered_json ToJson(const MeasureResult& result) {
   nlohmann::ordered_json out = {{"key", result.measure->key},
                                 {"title", result.measure->title},
                                 {"more_is_better", result.measure->more_is_better},
-                                {"best_peer", result.best_peer ? json(result.best_peer->row->name) : json()}};
+                                {"best_peer", NameOrNull(result.best_peer)},
+                                {"best_one_thread_peer", NameOrNull(result.best_one_thread_peer)}};
   out["lines"] = nlohmann::ordered_json::array();
   for (const Line& line : result.lines) {
     out["lines"].push_back({{"row", line.runs->row->name},

@@ -51,8 +51,11 @@ struct Line {
 
 struct MeasureResult {
   const Measure* measure = nullptr;
-  std::vector<Line> lines;             // rows that have it, in their order
-  const RowRuns* best_peer = nullptr;  // by its median; nullptr where no peer ran
+  std::vector<Line> lines;  // rows that have it, in their order
+  // By its median; nullptr where no peer ran. Rows for one thread have their own, of all peers: what synchronizes nothing
+  // is no measure for what does.
+  const RowRuns* best_peer = nullptr;
+  const RowRuns* best_one_thread_peer = nullptr;
 };
 
 // Every measure that any row of the benchmark has. Lines point into the argument.

@@ -8,6 +8,7 @@ const std::vector<SubjectEntry>& SubjectCatalog() {
       {"pool", true, RegisterPool},
       {"pool-sized", true, RegisterPoolSized},
       {"slab_cache", true, RegisterSlabCache},
+      {"local_pool", true, RegisterLocalPool},
       {"boost-pool", false, RegisterBoostPool},
       {"pmr-unsynchronized", false, RegisterPmrUnsynchronized},
       {"pmr-synchronized", false, RegisterPmrSynchronized},

@@ -26,6 +26,7 @@ void RegisterMalloc(const BenchOptions& options);
 void RegisterPool(const BenchOptions& options);
 void RegisterPoolSized(const BenchOptions& options);
 void RegisterSlabCache(const BenchOptions& options);
+void RegisterLocalPool(const BenchOptions& options);
 void RegisterBoostPool(const BenchOptions& options);
 void RegisterPmrUnsynchronized(const BenchOptions& options);
 void RegisterPmrSynchronized(const BenchOptions& options);

@@ -58,6 +58,22 @@ TEST(Comparison, BestPeerIsTheLeastWhereLessIsBetterAndNeverTheLimitOrOurselves)
   EXPECT_DOUBLE_EQ(*LineOf(result, "hugepool-pool").to_best_peer, 1.01 / 1.2);
 }
 
+TEST(Comparison, WhatIsForOneThreadIsNoMeasureForWhatIsForAny) {
+  const BenchmarkRuns benchmark = {
+      "pair/64/manual_time/threads:1",
+      {Row("malloc", "items_per_second", {1, 1, 1}), Row("boost-pool", "items_per_second", {8, 8, 8}),
+       Row("hugepool-slab_cache", "items_per_second", {4, 4, 4}),
+       Row("hugepool-local_pool", "items_per_second", {16, 16, 16})}};
+  const MeasureResult result = Compare(benchmark).front();
+  EXPECT_EQ(result.best_peer->row->name, "malloc");
+  EXPECT_EQ(result.best_one_thread_peer->row->name, "boost-pool");
+  EXPECT_DOUBLE_EQ(*LineOf(result, "hugepool-slab_cache").to_best_peer, 4);
+  EXPECT_DOUBLE_EQ(*LineOf(result, "hugepool-local_pool").to_best_peer, 2);
+  EXPECT_DOUBLE_EQ(*LineOf(result, "boost-pool").to_best_peer, 1);
+  const std::string text = FormatComparison({.benchmarks = {benchmark}, .skipped = {}, .refusal = ""}, Machine());
+  EXPECT_NE(text.find("best for one thread"), std::string::npos) << text;
+}
+
 TEST(Comparison, FailedRowsAndMissingBaselineLeaveNoRatio) {
   BenchmarkRuns benchmark = {"pair/64",
                              {Row("malloc", "items_per_second", {1}), Row("array", "items_per_second", {5})}};

@@ -1,10 +1,12 @@
-// PoolSubject: hugepool::Pool, freed with the size or without it; SlabCacheSubject: hugepool::SlabCache on such a pool.
+// PoolSubject: hugepool::Pool, freed with the size or without it; SlabCacheSubject: hugepool::SlabCache on such a pool;
+// LocalPoolSubject: a hugepool::LocalBlockPool on it for each handle.
 //
 // Owner      the subject owns the pool
-// Threads    any; a block may be freed by another thread
+// Threads    any; a block may be freed by another thread, but for LocalPoolSubject's
 #ifndef HUGEPOOL_BENCH_POOL_BENCH_SUBJECTS_POOL_SUBJECT_H_
 #define HUGEPOOL_BENCH_POOL_BENCH_SUBJECTS_POOL_SUBJECT_H_
 
+#include <hugepool/local_block_pool.h>
 #include <hugepool/pool.h>
 #include <hugepool/slab_cache.h>
 
@@ -87,6 +89,38 @@ class SlabCacheSubject {
     Error error;
     std::optional<SlabCache> cache = SlabCache::Create(pool_, demand.most_bytes, &error);
     if (cache) return Handle(*std::move(cache));
+    *problem = error.ToString();
+    return std::nullopt;
+  }
+  const Pool* pool() const { return pool_.get(); }
+
+ private:
+  const std::shared_ptr<Pool> pool_;
+};
+
+class LocalPoolSubject {
+ public:
+  static constexpr bool kThreads = true;
+  static constexpr bool kAcrossThreads = false;
+  static constexpr bool kAnySize = false;
+  static constexpr bool kGrows = true;
+  static constexpr bool kPopulates = true;  // can have all its memory at start
+
+  class Handle {
+   public:
+    explicit Handle(LocalBlockPool blocks) : blocks_(std::move(blocks)) {}
+    void* Allocate(size_t) { return blocks_.Allocate(); }
+    void Deallocate(void* block, size_t) { blocks_.Deallocate(block); }
+
+   private:
+    LocalBlockPool blocks_;
+  };
+
+  LocalPoolSubject(const SubjectOptions& options, std::string* problem) : pool_(MakePool(options, problem)) {}
+  std::optional<Handle> MakeHandle(const BlockDemand& demand, std::string* problem) {
+    Error error;
+    std::optional<LocalBlockPool> blocks = LocalBlockPool::Create(pool_, demand.most_bytes, &error);
+    if (blocks) return Handle(*std::move(blocks));
     *problem = error.ToString();
     return std::nullopt;
   }

@@ -76,7 +76,8 @@ TEST_P(EverySubject, HasTheLoopsThatSuitIt) {
   EXPECT_EQ(all.size(), names.size()) << "no name twice";
   const std::string subject_name = GetParam();
   const bool one_thread = subject_name == "boost-pool" || subject_name == "pmr-unsynchronized";
-  const bool one_size = subject_name == "boost-pool" || subject_name == "array" || subject_name == "slab_cache";
+  const bool one_size = subject_name == "boost-pool" || subject_name == "array" || subject_name == "slab_cache" ||
+                        subject_name == "local_pool";
   const auto has = [&](const std::string& name) { return all.count(name) > 0; };
   for (const char* size : {"64", "256", "1024", "4160", "16448", "32768"}) {
     EXPECT_TRUE(has(std::string("pair/") + size + "/manual_time/threads:1")) << size;
@@ -90,12 +91,13 @@ TEST_P(EverySubject, HasTheLoopsThatSuitIt) {
   EXPECT_TRUE(has("replace/4160/manual_time/threads:1"));
   EXPECT_TRUE(has("footprint/one_size/iterations:1/manual_time"));
   EXPECT_EQ(has("footprint/spread_256/iterations:1/manual_time"), !one_size);
-  const bool is_hugepool = subject_name.find("pool") == 0 || subject_name == "slab_cache";
+  const bool is_hugepool =
+      subject_name.find("pool") == 0 || subject_name == "slab_cache" || subject_name == "local_pool";
   EXPECT_EQ(has("growth/16M/populated/iterations:1/manual_time"), is_hugepool);
 }
 
 INSTANTIATE_TEST_SUITE_P(Subjects, EverySubject,
-                         ::testing::Values("malloc", "pool", "pool-sized", "slab_cache", "boost-pool",
+                         ::testing::Values("malloc", "pool", "pool-sized", "slab_cache", "local_pool", "boost-pool",
                                            "pmr-unsynchronized", "pmr-synchronized", "array"),
                          [](const auto& parameter) {
                            std::string name = parameter.param;
