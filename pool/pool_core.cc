@@ -21,7 +21,7 @@ constexpr uint32_t kMaxSeconds = 3600;
 constexpr size_t kMaxNameLength = 64;
 // Looks at how the slabs lie, for each time that as much as is used left them or came back, and bytes between two at least.
 constexpr uint64_t kLooksPerTurnover = 32;
-constexpr uint64_t kMinLookBytes = uint64_t{4} << 20;
+constexpr uint64_t kMinLookBytes = uint64_t{8} << 20;
 
 bool Refuse(Error* error, std::string message, std::string mend) {
   *error = Error{.code = ErrorCode::kInvalidArgument,
@@ -240,7 +240,7 @@ void PoolCore::LookIfDue(bool plan) {
 void PoolCore::DrainHoles(const LiveMemory& live) {
   // Whoever wants all pages to be there, or none to go, is not asked.
   if (options_.decay_seconds == 0 || options_.populate_at_start == PopulateAtStart::kAll) return;
-  const uint64_t hole_bytes = hole_watch_.Look(live);
+  const uint64_t hole_bytes = hole_watch_.Look(live, os_.NowNs());
   if (hole_bytes < options_.page_bytes) return;
   try {
     const size_t draining_bytes = cache_->StartDraining(hole_bytes, CpuCache::Kept::kChance);

@@ -71,7 +71,8 @@ class PoolCore {
   bool InChild() const { return alive_->load(std::memory_order_relaxed) == 0; }
 
  private:
-  PoolCore(const PoolOptions& options, OsMemory& os) : options_(options), os_(os), metadata_(os) {}
+  PoolCore(const PoolOptions& options, OsMemory& os)
+      : options_(options), os_(os), metadata_(os), hole_watch_(uint64_t{options.decay_seconds} * 1'000'000'000) {}
 
   bool Build(const Topology& topology, Error* error);
   void* AllocateRun(size_t bytes);

@@ -12,6 +12,12 @@ namespace {
 // A batch takes no more bytes than this, nor more than this part of a CPU's budget.
 constexpr size_t kBatchMaxBytes = size_t{256} << 10;
 constexpr size_t kBatchShare = 8;
+// A magazine's first room, or for one object; each time that it misses it gets half of what it has, a batch at most, so
+// that a hundred classes that miss now and then share a budget which a dozen whole batches would fill.
+constexpr size_t kFirstRoomBytes = size_t{8} << 10;
+// What others have is taken by one in so many misses: where nothing is spare any more, everybody misses now and then, and
+// room would go round and round.
+constexpr uint32_t kMissesPerSteal = 8;
 constexpr size_t kHomeRow = 0;
 constexpr size_t OutboxRow(size_t window) { return 1 + window; }
 // A class with a handle stays closed for no more frees than so many times its used objects.
@@ -64,6 +70,12 @@ CpuCache::OutboxView CpuCache::Outboxes(const PercpuView& view) const {
 size_t CpuCache::BatchCount(SizeClass size_class) const {
   const size_t bytes = std::min(kBatchMaxBytes, budget_bytes_ / kBatchShare);
   return std::clamp<size_t>(bytes / BytesOf(size_class), 1, kBatchMaxCount);
+}
+
+// What the magazine has room for, a batch at most, and the object that is handed out.
+size_t CpuCache::RefillCount(int cpu, SizeClass size_class) {
+  const size_t room = CpuRegions::Capacity(RegionOf(cpu, kHomeRow)->magazines[TagOf(size_class)]);
+  return std::min(room, BatchCount(size_class)) + 1;
 }
 
 // On the CPU's own node, whichever blocks it is for.
@@ -120,7 +132,8 @@ void* CpuCache::Refill(int cpu, SizeClass size_class, From from, size_t* fetched
   const size_t tag = TagOf(size_class);
   const bool cached = Caches(size_class) && RegionOf(cpu, kHomeRow) != nullptr && Grow(cpu, kHomeRow, size_class);
   std::array<void*, kBatchMaxCount + 1> objects;
-  size_t taken = Fetch(cpu, target, size_class, from, objects.data(), cached ? RefillCount(size_class) : 1);
+  const size_t wanted_count = cached ? RefillCount(cpu, size_class) : 1;
+  size_t taken = Fetch(cpu, target, size_class, from, objects.data(), wanted_count);
   if (taken == 0) {
     EmptyAndRetry([&] { return (taken = Fetch(cpu, target, size_class, from, objects.data(), 1)) != 0; });
   }
@@ -215,8 +228,8 @@ size_t CpuCache::RowFor(int cpu, size_t window, SizeClass size_class) {
   return open ? kHomeRow : OutboxRow(window);
 }
 
-// Room for another batch in this magazine, as far as the CPU's budget and the classes that miss less give it. False:
-// there is no room at all.
+// More room in this magazine, as far as the CPU's budget and, now and then, the classes that miss less give it. False: there
+// is no room at all.
 bool CpuCache::Grow(int cpu, size_t row, SizeClass size_class) {
   CpuRegions::Cpu& state = *regions_->Find(cpu);
   CpuRegions::Region& region = *state.rows[row].load(std::memory_order_acquire);
@@ -227,12 +240,15 @@ bool CpuCache::Grow(int cpu, size_t row, SizeClass size_class) {
   const size_t capacity = CpuRegions::Capacity(magazine);
   // An outbox has room for all that a refill brings: what the magazine lost comes back as a whole when it is next open
   // for that window.
-  const size_t step = row == kHomeRow ? BatchCount(size_class) : RefillCount(size_class);
-  const size_t limit = row == kHomeRow ? kMagazineMaxCount : step;
+  const size_t batch_count = BatchCount(size_class);
+  const size_t limit = row == kHomeRow ? kMagazineMaxCount : batch_count + 1;
+  const size_t first = std::min<size_t>(batch_count, std::max<size_t>(kFirstRoomBytes / BytesOf(size_class), 1));
+  const size_t step = row == kHomeRow ? std::clamp(capacity / 2, first, batch_count) : limit;
   if (capacity >= limit) return true;
   const int64_t wanted_bytes = object_bytes * static_cast<int64_t>(std::min(limit - capacity, step));
   int64_t paid_bytes = TakeSpare(state, wanted_bytes);
-  if (paid_bytes < wanted_bytes) paid_bytes += Steal(cpu, row, tag, wanted_bytes - paid_bytes);
+  const bool steals = capacity == 0 || state.miss_count.fetch_add(1, std::memory_order_relaxed) % kMissesPerSteal == 0;
+  if (paid_bytes < wanted_bytes && steals) paid_bytes += Steal(cpu, row, tag, wanted_bytes - paid_bytes);
   const size_t count = static_cast<size_t>(paid_bytes / object_bytes);
   if (count != 0 && capacity == 0) {
     region.tags.Add(tag);
@@ -346,7 +362,8 @@ void CpuCache::DeallocateBatch(SizeClass size_class, void* const* objects, size_
       if (kept != 0) continue;
       std::array<void*, kBatchMaxCount> old;
       const bool here = room && IsOn(cpu);
-      const size_t taken = here ? regions_->Pop(cpu, row, tag, old.data(), batch_count) : 0;
+      const size_t half = here ? (CpuRegions::Capacity(RegionOf(cpu, row)->magazines[tag]) + 1) / 2 : 0;
+      const size_t taken = here ? regions_->Pop(cpu, row, tag, old.data(), std::min(half, batch_count)) : 0;
       // Nothing is kept here: drained just now, somebody else's turn, moved to another CPU, or no room in the budget.
       if (taken == 0) {
         Return(cpu, size_class, objects + first, last - first);

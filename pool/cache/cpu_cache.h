@@ -125,8 +125,7 @@ class CpuCache {
   size_t BytesOf(SizeClass size_class) const { return slabs_.classes().ObjectBytes(size_class); }
   uint64_t Bytes(const std::array<uint64_t, kMaxClassCount>& counts) const;
   size_t BatchCount(SizeClass size_class) const;
-  // A batch for the magazine and the object that is handed out.
-  size_t RefillCount(SizeClass size_class) const { return BatchCount(size_class) + 1; }
+  size_t RefillCount(int cpu, SizeClass size_class);
   CpuRegions::Region* RegionOf(int cpu, size_t row);
   // visit(window, objects, count): neighbours that share a window, together.
   template <typename Visit>

@@ -74,6 +74,7 @@ class CpuRegions {
   struct alignas(64) Cpu {
     Mutex mutex{LockRank::kCpuCache};        // locked mode: guards count and objects of every magazine of this CPU
     std::atomic<int64_t> spare_bytes{0};     // of the CPU's budget, not given to any capacity. Relaxed: a count
+    std::atomic<uint32_t> miss_count{0};     // of misses that found nothing spare, or might have. Relaxed: a hint
     std::atomic<uint32_t> hand{0};           // row × 256 + tag at which the next steal begins. Relaxed: a hint
     std::vector<std::atomic<Region*>> rows;  // nullptr: not mapped yet. Release by FindOrMap, acquire by readers
     std::vector<std::atomic<bool>> made;     // somebody maps it, or has. Relaxed: only the first to set it goes on

@@ -1,5 +1,8 @@
 #include "slab/hole_watch.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace hugepool::internal {
 namespace {
 
@@ -15,8 +18,13 @@ constexpr uint64_t kPauseForRoom = 16;
 
 }  // namespace
 
-uint64_t HoleWatch::Look(const LiveMemory& live) {
-  const uint64_t needed_bytes = live.used_bytes + live.other_bytes;
+uint64_t HoleWatch::Look(const LiveMemory& live, uint64_t now_ns) {
+  if (now_ns - peak_start_ns_ >= peak_ns_) {
+    last_peak_bytes_ = std::exchange(peak_bytes_, 0);
+    peak_start_ns_ = now_ns;
+  }
+  peak_bytes_ = std::max(peak_bytes_, live.used_bytes);
+  const uint64_t needed_bytes = std::max(peak_bytes_, last_peak_bytes_) + live.other_bytes;
   const bool grows = live.used_bytes > seen_used_bytes_ + seen_used_bytes_ / kGrowthPart;
   const bool holes = live.committed_bytes > needed_bytes + needed_bytes / kHolePart + kMostHoleBytes;
   const bool pauses = pause_count_ != 0;
