@@ -85,6 +85,10 @@ std::vector<CompareRow> MakeRows() {
               {{"", "off", " on 4 KiB pages", true}, {"-thp", "transparent", thp.description, true}, hugetlb}, &rows);
   AddVariants("hugepool-pool", "pool", "Pool, freed without the size", RowKind::kOwn, own, &rows);
   AddVariants("hugepool-pool-sized", "pool-sized", "Pool, freed with the size", RowKind::kOwn, own, &rows);
+  // Its loops are Pool's; what it is for is seen in the footprint.
+  const size_t first_learning = rows.size();
+  AddVariants("hugepool-pool-learning", "pool-learning", "Pool with learn_size_classes", RowKind::kOwn, own, &rows);
+  for (size_t i = first_learning; i < rows.size(); ++i) rows[i].only = "^footprint/";
   AddVariants("hugepool-slab_cache", "slab_cache", "SlabCache", RowKind::kOwn, own, &rows);
   const size_t first_local = rows.size();
   AddVariants("hugepool-local_pool", "local_pool", "LocalBlockPool, for one thread and one size", RowKind::kOwn, own,

@@ -153,7 +153,7 @@ Task PoolModel::Allocate(Cpu& cpu) {
 Task PoolModel::Refill(Cpu& cpu) {
   bool cached = false;
   co_await Grow(cpu, kHomeRow, &cached);
-  const size_t wanted = cached ? batch_count_ + 1 : 1;
+  const size_t wanted = cached ? std::min(cpu.rows[kHomeRow].capacity, batch_count_) + 1 : 1;
   Blocks taken;
   co_await Take(cpu, wanted, &taken);
   if (taken.empty()) co_await TakeFromSlabs(cpu, wanted, &taken);
@@ -182,7 +182,9 @@ Task PoolModel::Free(Cpu& cpu, Block block) {
     co_await Grow(cpu, row, &room);
     if (magazine.blocks.size() >= magazine.capacity) {
       Blocks old;
-      MoveNewest(&magazine.blocks, room ? std::min(batch_count_, magazine.blocks.size()) : 0, &old);
+      const size_t half = std::min((magazine.capacity + 1) / 2, batch_count_);
+      const size_t most = row == kHomeRow ? half : batch_count_;
+      MoveNewest(&magazine.blocks, room ? std::min(most, magazine.blocks.size()) : 0, &old);
       if (old.empty()) old.push_back(block);
       const bool keeps = old.front() != block;
       co_await Return(cpu, node, old);
@@ -196,13 +198,15 @@ Task PoolModel::Grow(Cpu& cpu, size_t row, bool* has_room) {
   Magazine& magazine = cpu.rows[row];
   magazine.missed = true;
   *has_room = true;
-  const size_t step = row == kHomeRow ? batch_count_ : batch_count_ + 1;
-  const size_t limit = row == kHomeRow ? internal::kMagazineMaxCount : step;
+  const size_t limit = row == kHomeRow ? internal::kMagazineMaxCount : batch_count_ + 1;
+  const size_t first = std::clamp<size_t>(internal::kFirstRoomBytes / load_.object_bytes, 1, batch_count_);
+  const size_t step = row == kHomeRow ? std::clamp(magazine.capacity / 2, first, batch_count_) : limit;
   if (magazine.capacity >= limit) co_return;
   const size_t wanted = std::min(limit - magazine.capacity, step);
   size_t paid = std::min(cpu.spare_count, wanted);
   cpu.spare_count -= paid;
-  if (paid < wanted) {
+  const bool steals = magazine.capacity == 0 || cpu.room_miss_count++ % internal::kMissesPerSteal == 0;
+  if (paid < wanted && steals) {
     size_t stolen = 0;
     co_await Steal(cpu, row, wanted - paid, &stolen);
     paid += stolen;

@@ -117,7 +117,8 @@ class PoolModel {
     size_t hand = 0;
     bool hand_passed = false;  // this row already
     double in_pool_ns = 0;
-    uint64_t miss_count = 0;
+    uint64_t miss_count = 0;       // of the block cache
+    uint32_t room_miss_count = 0;  // of magazines
     std::mt19937_64 random;
   };
   // A lock, or an atomic count, and the line in which it lies.

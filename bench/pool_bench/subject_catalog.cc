@@ -7,6 +7,7 @@ const std::vector<SubjectEntry>& SubjectCatalog() {
       {"malloc", false, RegisterMalloc},
       {"pool", true, RegisterPool},
       {"pool-sized", true, RegisterPoolSized},
+      {"pool-learning", true, RegisterPoolLearning},
       {"slab_cache", true, RegisterSlabCache},
       {"local_pool", true, RegisterLocalPool},
       {"boost-pool", false, RegisterBoostPool},

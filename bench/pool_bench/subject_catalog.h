@@ -25,6 +25,7 @@ std::string SubjectNames();  // "malloc, pool, …"
 void RegisterMalloc(const BenchOptions& options);
 void RegisterPool(const BenchOptions& options);
 void RegisterPoolSized(const BenchOptions& options);
+void RegisterPoolLearning(const BenchOptions& options);
 void RegisterSlabCache(const BenchOptions& options);
 void RegisterLocalPool(const BenchOptions& options);
 void RegisterBoostPool(const BenchOptions& options);

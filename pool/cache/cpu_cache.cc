@@ -12,12 +12,6 @@ namespace {
 // A batch takes no more bytes than this, nor more than this part of a CPU's budget.
 constexpr size_t kBatchMaxBytes = size_t{256} << 10;
 constexpr size_t kBatchShare = 8;
-// A magazine's first room, or for one object; each time that it misses it gets half of what it has, a batch at most, so
-// that a hundred classes that miss now and then share a budget which a dozen whole batches would fill.
-constexpr size_t kFirstRoomBytes = size_t{8} << 10;
-// What others have is taken by one in so many misses: where nothing is spare any more, everybody misses now and then, and
-// room would go round and round.
-constexpr uint32_t kMissesPerSteal = 8;
 constexpr size_t kHomeRow = 0;
 constexpr size_t OutboxRow(size_t window) { return 1 + window; }
 // A class with a handle stays closed for no more frees than so many times its used objects.
@@ -355,7 +349,8 @@ void CpuCache::DeallocateBatch(SizeClass size_class, void* const* objects, size_
       size_t kept = regions_->Push(cpu, row, tag, objects + first, last - first);
       first += kept;
       if (first == last) break;
-      // Full: room for more, or a batch to the depot; half of the magazine, so that the next few frees find room too.
+      // Full: room for more, or a batch to the depot; of a magazine no more than half, so that the next few allocations find
+      // some there too.
       const bool room = RegionOf(cpu, row) != nullptr && Grow(cpu, row, size_class);
       kept = room ? regions_->Push(cpu, row, tag, objects + first, last - first) : 0;
       first += kept;
@@ -363,7 +358,8 @@ void CpuCache::DeallocateBatch(SizeClass size_class, void* const* objects, size_
       std::array<void*, kBatchMaxCount> old;
       const bool here = room && IsOn(cpu);
       const size_t half = here ? (CpuRegions::Capacity(RegionOf(cpu, row)->magazines[tag]) + 1) / 2 : 0;
-      const size_t taken = here ? regions_->Pop(cpu, row, tag, old.data(), std::min(half, batch_count)) : 0;
+      const size_t most = row == kHomeRow ? std::min(half, batch_count) : batch_count;
+      const size_t taken = here ? regions_->Pop(cpu, row, tag, old.data(), most) : 0;
       // Nothing is kept here: drained just now, somebody else's turn, moved to another CPU, or no room in the budget.
       if (taken == 0) {
         Return(cpu, size_class, objects + first, last - first);

@@ -35,6 +35,12 @@ namespace hugepool::internal {
 
 // What moves between a magazine and a depot or the slabs at a time, at most.
 inline constexpr size_t kBatchMaxCount = 64;
+// A magazine's first room, or for one object; each time that it misses it gets half of what it has, a batch at most, so
+// that a hundred classes that miss now and then share a budget which a dozen whole batches would fill.
+inline constexpr size_t kFirstRoomBytes = size_t{8} << 10;
+// What others have is taken by one in so many misses: where nothing is spare any more, everybody misses now and then, and
+// room would go round and round.
+inline constexpr uint32_t kMissesPerSteal = 8;
 
 class CpuCache {
  public:

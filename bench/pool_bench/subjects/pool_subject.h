@@ -1,4 +1,4 @@
-// PoolSubject: hugepool::Pool, freed with the size or without it; SlabCacheSubject: hugepool::SlabCache on such a pool;
+// PoolSubject: hugepool::Pool, freed with the size or without it, or with learn_size_classes; SlabCacheSubject: hugepool::SlabCache on such a pool;
 // LocalPoolSubject: a hugepool::LocalBlockPool on it for each handle.
 //
 // Owner      the subject owns the pool
@@ -19,11 +19,12 @@
 
 namespace hugepool::bench {
 
-inline std::shared_ptr<Pool> MakePool(const SubjectOptions& options, std::string* problem) {
+inline std::shared_ptr<Pool> MakePool(const SubjectOptions& options, std::string* problem, bool learns = false) {
   PoolOptions pool_options;
   pool_options.capacity_bytes = options.capacity_bytes;
   pool_options.huge_pages = options.huge_pages;
   pool_options.populate_at_start = options.populate_at_start;
+  pool_options.learn_size_classes = learns;
   pool_options.name = "pool_bench";
   Error error;
   std::shared_ptr<Pool> pool = Pool::Create(pool_options, &error);
@@ -33,7 +34,7 @@ inline std::shared_ptr<Pool> MakePool(const SubjectOptions& options, std::string
 
 enum class FreeForm : uint8_t { kUnsized, kSized };
 
-template <FreeForm kFreeForm>
+template <FreeForm kFreeForm, bool kLearns = false>
 class PoolSubject {
  public:
   static constexpr bool kThreads = true;
@@ -58,7 +59,7 @@ class PoolSubject {
     Pool* pool_;
   };
 
-  PoolSubject(const SubjectOptions& options, std::string* problem) : pool_(MakePool(options, problem)) {}
+  PoolSubject(const SubjectOptions& options, std::string* problem) : pool_(MakePool(options, problem, kLearns)) {}
   std::optional<Handle> MakeHandle(const BlockDemand&, std::string*) { return Handle(pool_.get()); }
   const Pool* pool() const { return pool_.get(); }
 

@@ -97,8 +97,8 @@ TEST_P(EverySubject, HasTheLoopsThatSuitIt) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Subjects, EverySubject,
-                         ::testing::Values("malloc", "pool", "pool-sized", "slab_cache", "local_pool", "boost-pool",
-                                           "pmr-unsynchronized", "pmr-synchronized", "array"),
+                         ::testing::Values("malloc", "pool", "pool-sized", "pool-learning", "slab_cache", "local_pool",
+                                           "boost-pool", "pmr-unsynchronized", "pmr-synchronized", "array"),
                          [](const auto& parameter) {
                            std::string name = parameter.param;
                            for (char& c : name) c = c == '-' ? '_' : c;
