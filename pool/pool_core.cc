@@ -258,9 +258,10 @@ void* PoolCore::AllocateRun(size_t bytes) {
   const auto attempt = [&] {
     void* found = arenas_->AllocateRun(target, slot_count);
     if (found != nullptr) return found;
-    placement_->Depart(target, slot_count * kSlotBytes, [&](size_t window) {
+    placement_->Depart(target, [&](size_t window) -> PlacementPolicy::Given {
       found = arenas_->AllocateRun(window, slot_count);
-      return size_t{found != nullptr};
+      if (found == nullptr) return {};
+      return {.count = 1, .bytes = slot_count * kSlotBytes};
     });
     return found;
   };

@@ -38,16 +38,20 @@ class PlacementPolicy {
            arenas_.window_count() > 1;
   }
 
-  // Calls allocate(window) for every other window, nearest first, until it returns how many blocks of `bytes` it got;
-  // counts the departures.
+  // Blocks, and the bytes that they take.
+  struct Given {
+    size_t count = 0;
+    size_t bytes = 0;
+  };
+  // Calls allocate(window) for every other window, nearest first, until one gives some; counts the departures.
   template <typename Allocate>
-  void Depart(size_t target, size_t bytes, Allocate allocate) {
+  void Depart(size_t target, Allocate allocate) {
     if (!MayDepart()) return;
     for (const size_t window : arenas_.ByDistance(target)) {
-      const size_t count = window == target ? 0 : allocate(window);
-      if (count == 0) continue;
-      departures_[target].count.fetch_add(count, std::memory_order_relaxed);
-      departures_[target].bytes.fetch_add(bytes * count, std::memory_order_relaxed);
+      const Given given = window == target ? Given() : allocate(window);
+      if (given.count == 0) continue;
+      departures_[target].count.fetch_add(given.count, std::memory_order_relaxed);
+      departures_[target].bytes.fetch_add(given.bytes, std::memory_order_relaxed);
       return;
     }
   }

@@ -110,13 +110,14 @@ size_t CpuCache::FetchFrom(int cpu, size_t window, SizeClass size_class, From fr
 size_t CpuCache::Fetch(int cpu, size_t target, SizeClass size_class, From from, void** objects, size_t count) {
   size_t taken = FetchFrom(cpu, target, size_class, from, objects, count);
   if (taken != 0) return taken;
-  placement_.Depart(target, BytesOf(size_class), [&](size_t window) {
+  placement_.Depart(target, [&](size_t window) -> PlacementPolicy::Given {
     taken = FetchFrom(cpu, window, size_class, from, objects, count);
+    if (taken == 0) return {};
+    // The first one may be borrowed, from a larger class.
+    const size_t first_bytes = BytesOf(slabs_.ClassOf(objects[0]));
     // A full node is asked in vain each time: not for fewer blocks than there may be.
-    if (taken != 0 && taken < count) {
-      taken += slabs_.bin(window, size_class).Allocate(objects + taken, count - taken);
-    }
-    return taken;
+    if (taken < count) taken += slabs_.bin(window, size_class).Allocate(objects + taken, count - taken);
+    return {.count = taken, .bytes = first_bytes + (taken - 1) * BytesOf(size_class)};
   });
   return taken;
 }

@@ -19,7 +19,8 @@
 namespace hugepool::testing {
 namespace {
 
-constexpr uint64_t kLiveBytes = (kSanitized ? 64 : 256) * kMiB;
+// Less would save less than a class costs.
+constexpr uint64_t kLiveBytes = 256 * kMiB;
 
 PoolOptions Options(bool learns) {
   PoolOptions options;
@@ -112,14 +113,16 @@ TEST(LearnedClasses, ASpreadTakesLessThanWithoutAfterItsSizesShifted) {
     blocks.Run(8200, 8320, kLiveBytes, 2 * kLiveBytes);
     blocks.Run(5130, 5184, kLiveBytes, 30 * kLiveBytes);
     EXPECT_EQ(Complaint(*pool), "");
+    // Each of the last blocks of the old sizes lies in a cache, where nothing moves any more, and holds a slab: how many is chance.
+    (void)pool->Trim(0);
     return blocks.Share();
   };
   const double without = share(false);
   const double with = share(true);
   WriteFigures("learned_classes", {{"footprint_to_payload", with}, {"footprint_to_payload_without", without}});
-  // What is left of the old sizes when nothing moves any more is chance: some blocks in caches hold a slab each.
-  EXPECT_LT(with, without);
-  EXPECT_LT(with, 1.12);
+  // Rounding up takes 0.042 without.
+  EXPECT_LT(with, without - 0.02);
+  EXPECT_LT(with, 1.03);
 }
 
 // Threads allocate, hand over and free while the sizes shift, so that classes come and go under them; each block is stamped
@@ -127,7 +130,7 @@ TEST(LearnedClasses, ASpreadTakesLessThanWithoutAfterItsSizesShifted) {
 TEST(LearnedClasses, ThreadsNeverGetLessThanTheyAskForWhileClassesComeAndGo) {
   constexpr size_t kThreadCount = 4;
   constexpr size_t kBlocksPerThread = kLiveBytes / kThreadCount / 4 / 5000;
-  constexpr int kShiftCount = kSanitized ? 6 : 24;
+  constexpr int kShiftCount = 24;  // of fewer it may happen that none is worth a class
   PoolOptions options = Options(true);
   options.cache_bytes_per_cpu = 256 << 10;
   const auto pool = MakeLearning(options);

@@ -77,6 +77,22 @@ TEST_F(PoolPlacement, LocalServesFromTheNodeOfTheCpu) {
   }
 }
 
+// The larger class lends where the smaller one has no slab: what departs is the larger block.
+TEST_F(PoolPlacement, ABorrowedBlockThatDepartsCountsWhatItTakes) {
+  Pool& pool = Make(Placement::Local(), 256 * kMiB, HugePages::kPreferred, CpuCacheMode::kOff);
+  SimulatedOs::SetCpu(2);
+  std::vector<void*> lenders;
+  for (int i = 0; i < 1000; ++i) lenders.push_back(pool.Allocate(9216));
+  for (size_t i = 0; i < lenders.size(); i += 2) pool.Deallocate(lenders[i]);
+  Exhaust(0);
+  SimulatedOs::SetCpu(0);
+  void* const block = pool.Allocate(8300);
+  ASSERT_EQ(NodeOf(block), 1);
+  EXPECT_EQ(pool.UsableSize(block), 9216u);
+  EXPECT_EQ(StatsOf(pool.Stats(), 0).departure_count, 1u);
+  EXPECT_EQ(StatsOf(pool.Stats(), 0).departed_bytes, 9216u);
+}
+
 TEST_F(PoolPlacement, StrictReturnsNothingRatherThanAnotherNodesMemory) {
   for (const Placement placement : {Placement::LocalStrict(), Placement::Node(1)}) {
     os_.SetFreeHugePages(1, 2);
