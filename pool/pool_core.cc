@@ -127,7 +127,8 @@ bool PoolCore::Build(const Topology& topology, Error* error) {
   slabs_ = SlabSet::Create(*arenas_, metadata_, error);
   if (slabs_ == nullptr) return false;
   if (options_.learn_size_classes) learner_ = std::make_unique<SizeLearner>(slabs_->classes());
-  cache_ = CpuCache::Create(options_.cpu_cache, *slabs_, *placement_, options_.cache_bytes_per_cpu, metadata_, error);
+  cache_ = CpuCache::Create(options_.cpu_cache, *slabs_, *placement_, options_.cache_bytes_per_cpu,
+                            options_.decay_seconds, metadata_, error);
   if (cache_ == nullptr) return false;
   view_.pool_address = reinterpret_cast<uint64_t>(arenas_->WindowAddress(0));
   view_.pool_bytes = arenas_->window_count() * arenas_->window_bytes();
@@ -254,6 +255,7 @@ void PoolCore::DrainHoles(const LiveMemory& live) {
 void* PoolCore::AllocateRun(size_t bytes) {
   if (bytes > arenas_->budget().capacity_bytes()) return nullptr;
   const size_t slot_count = (bytes + kSlotBytes - 1) / kSlotBytes;
+  cache_->SortPiles();
   const size_t target = placement_->Target(os_.CurrentCpu());
   const auto attempt = [&] {
     void* found = arenas_->AllocateRun(target, slot_count);
@@ -462,14 +464,15 @@ PoolStats PoolCore::Stats() {
   stats.metadata_bytes = metadata_.ResidentBytes();
   stats.refused_bind_count = metadata_.refused_bind_count();
   stats.cached_bytes = cache_->cached_bytes();
+  stats.piled_bytes = cache_->piled_bytes();
   stats.learned_class_count = slabs_->classes().learned_count();
   uint64_t left_slabs_bytes = 0;
   uint64_t left_slabs_count = 0;
   slabs_->AddUsed(&left_slabs_bytes, &left_slabs_count);
-  stats.allocated_bytes =
-      left_slabs_bytes - std::min(left_slabs_bytes, stats.cached_bytes) + run_bytes_.load(std::memory_order_relaxed);
-  stats.allocated_count = left_slabs_count - std::min(left_slabs_count, cache_->cached_count()) +
-                          run_count_.load(std::memory_order_relaxed);
+  stats.allocated_bytes = left_slabs_bytes - std::min(left_slabs_bytes, stats.cached_bytes + stats.piled_bytes) +
+                          run_bytes_.load(std::memory_order_relaxed);
+  stats.allocated_count =
+      left_slabs_count - std::min(left_slabs_count, cache_->free_count()) + run_count_.load(std::memory_order_relaxed);
   AddClassStats(&stats);
   for (size_t window = 0; window < arenas_->window_count(); ++window) {
     NodeArena& arena = arenas_->arena(window);
@@ -495,7 +498,7 @@ void PoolCore::AddClassStats(PoolStats* stats) {
   });
   for (size_t window = 0; window < arenas_->window_count(); ++window) {
     std::array<uint64_t, kMaxClassCount> cached_counts{};
-    cache_->AddCachedOf(window, cached_counts.data());
+    cache_->AddFreeOf(window, cached_counts.data());
     for (const SizeClass size_class : by_size) {
       SlabBin& bin = slabs_->bin(window, size_class);
       ClassStats one;

@@ -36,7 +36,8 @@ std::string PoolStats::ToText() const {
                      " placement=" + placement + " cache=" + cache_mode + "\n  capacity " + MiB(capacity_bytes) +
                      ", committed " + MiB(committed_bytes) + ", metadata " + FormatBytes(metadata_bytes) +
                      ", allocated " + MiB(allocated_bytes) + " in " + std::to_string(allocated_count) +
-                     " blocks, cached " + FormatBytes(cached_bytes) + ", failed " + std::to_string(failed_count) + "\n";
+                     " blocks, cached " + FormatBytes(cached_bytes) + ", piled " + FormatBytes(piled_bytes) +
+                     ", failed " + std::to_string(failed_count) + "\n";
   for (const NodeStats& node : nodes) {
     text += "  node " + std::to_string(node.node_id) + ":";
     for (size_t i = 0; i < kBackingCount; ++i) {

@@ -40,6 +40,8 @@ inline constexpr NumberField<PoolStats> kPoolNumbers[] = {
      "Blocks in users' hands, rounding included."},
     {"cached_bytes", &PoolStats::cached_bytes, "hugepool_cached_bytes",
      "Free blocks in magazines, outboxes and depots."},
+    {"piled_bytes", &PoolStats::piled_bytes, "hugepool_piled_bytes",
+     "Free blocks that are sorted into their slabs when memory is wanted."},
     {"allocated_count", &PoolStats::allocated_count, "hugepool_allocated_blocks", "Blocks in users' hands."},
     {"learned_class_count", &PoolStats::learned_class_count, "hugepool_learned_classes",
      "Size classes that were learned from the sizes asked for, in use now."},
@@ -93,9 +95,9 @@ inline constexpr NumberField<ClassStats> kClassNumbers[] = {
     {"slab_count", &ClassStats::slab_count, "hugepool_class_slabs", "Slabs of a size class."},
     {"slab_bytes", &ClassStats::slab_bytes, "hugepool_class_slab_bytes", "Memory of the slabs of a size class."},
     {"used_count", &ClassStats::used_count, "hugepool_class_used_objects",
-     "Objects out of the slabs of a size class, in users' hands and in caches."},
+     "Objects out of the slabs of a size class: in users' hands, in caches and on piles."},
     {"cached_count", &ClassStats::cached_count, "hugepool_class_cached_objects",
-     "Free objects of a size class in caches."},
+     "Free objects of a size class in caches and on piles."},
 };
 inline constexpr BackedField<ClassStats> kClassBacked[] = {
     {"slab_bytes_by_backing", &ClassStats::slab_bytes_by_backing, "hugepool_class_backed_bytes",

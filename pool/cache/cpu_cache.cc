@@ -24,7 +24,8 @@ constexpr int64_t kFreesPerLook = 64;
 }  // namespace
 
 std::unique_ptr<CpuCache> CpuCache::Create(CpuCacheMode mode, SlabSet& slabs, PlacementPolicy& placement,
-                                           size_t budget_bytes, MetadataMemory& metadata, Error* error) {
+                                           size_t budget_bytes, uint32_t decay_seconds, MetadataMemory& metadata,
+                                           Error* error) {
   std::unique_ptr<CpuCache> cache(new CpuCache(slabs, placement, budget_bytes));
   if (budget_bytes == 0 || mode == CpuCacheMode::kOff) return cache;
   ArenaSet& arenas = slabs.arenas();
@@ -35,6 +36,8 @@ std::unique_ptr<CpuCache> CpuCache::Create(CpuCacheMode mode, SlabSet& slabs, Pl
     cache->depots_.push_back(
         DepotSet::Create(arenas.CacheGroupCount(window), budget_bytes, arenas.NodeIdOf(window), metadata, error));
     if (cache->depots_.back() == nullptr) return nullptr;
+    cache->piles_.push_back(std::make_unique<Pile>(arenas.NodeIdOf(window), uint64_t{decay_seconds} * 1'000'000'000,
+                                                   arenas.os(), metadata));
   }
   return cache;
 }
@@ -94,6 +97,12 @@ size_t CpuCache::FetchFrom(int cpu, size_t window, SizeClass size_class, From fr
     if (taken < count) {
       taken += depots_[window]->Take(group, size_class, BytesOf(size_class), objects + taken, count - taken);
     }
+    if (taken < count) taken += piles_[window]->Take(size_class, objects + taken, count - taken);
+    // Before the class takes another slab: what other classes have left may be one, or lend.
+    if (taken == 0 && !piles_[window]->IsEmpty()) {
+      taken = slabs_.bin(window, size_class).AllocateListed(objects, count);
+      if (taken == 0) (void)SortPile(window);
+    }
   }
   if (taken == 0) {
     // A handle's frees do not look of which class a block is.
@@ -134,6 +143,9 @@ void* CpuCache::Refill(int cpu, SizeClass size_class, From from, size_t* fetched
   }
   if (taken == 0) return nullptr;
   *fetched_count += taken;
+  // Whoever asks for a block writes it. Misses of the whole batch at once take little longer than one. In the order in which
+  // the magazine will give them.
+  for (size_t i = taken; i > 1; --i) __builtin_prefetch(objects[i - 1], 1);
   if (taken > 1) {
     const size_t kept = regions_->Push(cpu, kHomeRow, tag, objects.data() + 1, taken - 1);
     Return(cpu, size_class, objects.data() + 1 + kept, taken - 1 - kept);
@@ -142,6 +154,7 @@ void* CpuCache::Refill(int cpu, SizeClass size_class, From from, size_t* fetched
 }
 
 size_t CpuCache::StartDraining(size_t wanted_bytes, Kept kept) {
+  SortPiles();
   const size_t window_count = slabs_.arenas().window_count();
   std::array<uint64_t, kMaxClassCount> kept_free_counts{};
   for (size_t i = 0; i < slabs_.classes().class_count(); ++i) {
@@ -230,21 +243,23 @@ bool CpuCache::Grow(int cpu, size_t row, SizeClass size_class) {
   CpuRegions::Region& region = *state.rows[row].load(std::memory_order_acquire);
   const size_t tag = TagOf(size_class);
   Magazine& magazine = region.magazines[tag];
-  const int64_t object_bytes = BytesOf(size_class);
   region.missed.Add(tag);
   const size_t capacity = CpuRegions::Capacity(magazine);
+  if (capacity >= kMagazineMaxCount) return true;
   // An outbox has room for all that a refill brings: what the magazine lost comes back as a whole when it is next open
   // for that window.
+  const size_t object_bytes = BytesOf(size_class);
   const size_t batch_count = BatchCount(size_class);
   const size_t limit = row == kHomeRow ? kMagazineMaxCount : batch_count + 1;
-  const size_t first = std::min<size_t>(batch_count, std::max<size_t>(kFirstRoomBytes / BytesOf(size_class), 1));
+  const size_t first = std::min<size_t>(batch_count, std::max<size_t>(kFirstRoomBytes / object_bytes, 1));
   const size_t step = row == kHomeRow ? std::clamp(capacity / 2, first, batch_count) : limit;
   if (capacity >= limit) return true;
-  const int64_t wanted_bytes = object_bytes * static_cast<int64_t>(std::min(limit - capacity, step));
-  int64_t paid_bytes = TakeSpare(state, wanted_bytes);
-  const bool steals = capacity == 0 || state.miss_count.fetch_add(1, std::memory_order_relaxed) % kMissesPerSteal == 0;
-  if (paid_bytes < wanted_bytes && steals) paid_bytes += Steal(cpu, row, tag, wanted_bytes - paid_bytes);
-  const size_t count = static_cast<size_t>(paid_bytes / object_bytes);
+  const size_t wanted = std::min(limit - capacity, step);
+  int64_t paid_bytes = TakeSpare(state, object_bytes, wanted);
+  const int64_t missing_bytes = static_cast<int64_t>(object_bytes * wanted) - paid_bytes;
+  if (missing_bytes > 0 && (capacity == 0 || IsTurnToSteal(state))) paid_bytes += Steal(cpu, row, tag, missing_bytes);
+  if (paid_bytes == 0) return capacity != 0;
+  const size_t count = static_cast<size_t>(paid_bytes) / object_bytes;
   if (count != 0 && capacity == 0) {
     region.tags.Add(tag);
     const uint64_t address = IsClosed(size_class) ? NoWindow() : AddressOf(WindowOfRow(cpu, row));
@@ -252,15 +267,24 @@ bool CpuCache::Grow(int cpu, size_t row, SizeClass size_class) {
     std::atomic_ref(magazine.header.window_address).compare_exchange_strong(none, address, std::memory_order_relaxed);
   }
   const size_t grown = count == 0 ? 0 : CpuRegions::Grow(magazine, count, limit);
-  state.spare_bytes.fetch_add(paid_bytes - static_cast<int64_t>(grown) * object_bytes, std::memory_order_relaxed);
+  const int64_t left_bytes = paid_bytes - static_cast<int64_t>(grown * object_bytes);
+  if (left_bytes != 0) state.spare_bytes.fetch_add(left_bytes, std::memory_order_relaxed);
   return capacity + grown != 0;
 }
 
-// Up to wanted_bytes of what no magazine of the CPU has; two threads never take a byte twice.
-int64_t CpuCache::TakeSpare(CpuRegions::Cpu& state, int64_t wanted_bytes) {
+// One in kMissesPerSteal. Not counted in one step, which would lock the line: a miss that is lost does no harm.
+bool CpuCache::IsTurnToSteal(CpuRegions::Cpu& state) {
+  const uint32_t miss_count = state.miss_count.load(std::memory_order_relaxed);
+  state.miss_count.store(miss_count + 1, std::memory_order_relaxed);
+  return miss_count % kMissesPerSteal == 0;
+}
+
+// The bytes of up to `wanted` whole objects, of what no magazine of the CPU has; two threads never take a byte twice.
+int64_t CpuCache::TakeSpare(CpuRegions::Cpu& state, size_t object_bytes, size_t wanted) {
   int64_t spare_bytes = state.spare_bytes.load(std::memory_order_relaxed);
-  while (spare_bytes > 0) {
-    const int64_t taken_bytes = std::min(spare_bytes, wanted_bytes);
+  while (spare_bytes >= static_cast<int64_t>(object_bytes)) {
+    const size_t count = std::min(static_cast<size_t>(spare_bytes) / object_bytes, wanted);
+    const int64_t taken_bytes = static_cast<int64_t>(count * object_bytes);
     if (state.spare_bytes.compare_exchange_weak(spare_bytes, spare_bytes - taken_bytes, std::memory_order_relaxed)) {
       return taken_bytes;
     }
@@ -420,10 +444,55 @@ void CpuCache::Return(int cpu, SizeClass size_class, void* const* objects, size_
     if (bin.draining_slot_count() != 0 && std::any_of(some, some + some_count, drains)) {
       return bin.Free(some, some_count);
     }
-    const size_t put =
-        depots_.empty() ? 0 : depots_[window]->Put(group, size_class, BytesOf(size_class), some, some_count);
+    size_t put = PutInDepot(window, group, size_class, some, some_count);
+    if (put < some_count) put += PutOnPile(window, size_class, some + put, some_count - put);
     if (put < some_count) bin.Free(some + put, some_count - put);
   });
+}
+
+// Returns how many it took. Where the depots are full of what nobody uses any more, a batch of that goes to its slabs.
+size_t CpuCache::PutInDepot(size_t window, size_t group, SizeClass size_class, void* const* objects, size_t count) {
+  if (depots_.empty()) return 0;
+  DepotSet& depots = *depots_[window];
+  const size_t put = depots.Put(group, size_class, BytesOf(size_class), objects, count);
+  if (put == count) return put;
+  SizeClass idle_class{};
+  std::array<void*, kBatchMaxCount> idle;
+  const size_t idle_count = depots.TakeIdle(slabs_.classes(), &idle_class, idle.data(), idle.size());
+  if (idle_count == 0) return put;
+  slabs_.bin(window, idle_class).Free(idle.data(), idle_count);
+  return put + depots.Put(group, size_class, BytesOf(size_class), objects + put, count - put);
+}
+
+// Returns how many it took: none where memory is wanted now.
+size_t CpuCache::PutOnPile(size_t window, SizeClass size_class, void* const* objects, size_t count) {
+  if (piles_.empty() || BytesOf(size_class) < Pile::kLeastObjectBytes) return 0;
+  if (slabs_.arenas().budget().Exceeded()) return 0;
+  Pile& pile = *piles_[window];
+  if (pile.IsStale()) (void)SortPile(window);
+  return pile.Put(size_class, objects, count);
+}
+
+// As many as lie there now: what other threads free meanwhile is theirs. True: there were some.
+bool CpuCache::SortPile(size_t window) {
+  Pile& pile = *piles_[window];
+  if (pile.IsEmpty()) return false;
+  bool sorted = false;
+  std::array<void*, kBatchMaxCount> objects;
+  for (size_t i = 0; i < kMaxClassCount; ++i) {
+    for (size_t left = pile.count(ToSizeClass(i)); left != 0;) {
+      const size_t taken = pile.Take(ToSizeClass(i), objects.data(), std::min(left, objects.size()));
+      if (taken == 0) break;
+      sorted = true;
+      slabs_.bin(window, ToSizeClass(i)).Free(objects.data(), taken);
+      left -= taken;
+    }
+  }
+  return sorted;
+}
+
+void CpuCache::SortPiles() {
+  for (size_t window = 0; window < piles_.size(); ++window) (void)SortPile(window);
 }
 
 // Objects of one class to their slabs; neighbours in the batch that share a window go under one lock.
@@ -457,6 +526,7 @@ bool CpuCache::Drain() {
       }
     }
   }
+  for (size_t window = 0; window < piles_.size(); ++window) drained |= SortPile(window);
   drain_owned_.store(false, std::memory_order_release);
   drain_owned_.notify_all();
   return drained || waited;
@@ -480,6 +550,7 @@ void CpuCache::CloseRetired() {
   for (size_t i = kClassCount; i < classes.class_count(); ++i) {
     if (!classes.IsRetired(ToSizeClass(i))) continue;
     for (const auto& depot : depots_) found |= depot->count(ToSizeClass(i)) != 0;
+    for (const auto& pile : piles_) found |= pile->count(ToSizeClass(i)) != 0;
   }
   if (found) (void)Drain();
 }
@@ -493,14 +564,19 @@ void CpuCache::AddMagazines(uint64_t* counts) const {
   });
 }
 
-void CpuCache::AddCached(uint64_t* counts) const {
-  AddMagazines(counts);
+void CpuCache::AddDepots(uint64_t* counts) const {
   for (const auto& depot : depots_) {
     for (size_t i = 0; i < kMaxClassCount; ++i) counts[i] += depot->count(ToSizeClass(i));
   }
 }
 
-void CpuCache::AddCachedOf(size_t window, uint64_t* counts) const {
+void CpuCache::AddPiles(uint64_t* counts) const {
+  for (const auto& pile : piles_) {
+    for (size_t i = 0; i < kMaxClassCount; ++i) counts[i] += pile->count(ToSizeClass(i));
+  }
+}
+
+void CpuCache::AddFreeOf(size_t window, uint64_t* counts) const {
   if (regions_ == nullptr) return;
   const AddressMap& map = slabs_.arenas().map();
   std::array<void*, kMagazineMaxCount> objects;
@@ -512,7 +588,9 @@ void CpuCache::AddCachedOf(size_t window, uint64_t* counts) const {
                         [&](const void* object) { return map.Contains(object) && map.WindowOf(object) == window; }));
     });
   });
-  for (size_t i = 0; i < kMaxClassCount; ++i) counts[i] += depots_[window]->count(ToSizeClass(i));
+  for (size_t i = 0; i < kMaxClassCount; ++i) {
+    counts[i] += depots_[window]->count(ToSizeClass(i)) + piles_[window]->count(ToSizeClass(i));
+  }
 }
 
 void CpuCache::AddStats(size_t window, NodeStats* stats) const {
@@ -521,9 +599,11 @@ void CpuCache::AddStats(size_t window, NodeStats* stats) const {
   stats->handed_over_block_count = hand_overs_[window].block_count.load(std::memory_order_relaxed);
 }
 
-uint64_t CpuCache::cached_count() const {
+uint64_t CpuCache::free_count() const {
   std::array<uint64_t, kMaxClassCount> counts{};
-  AddCached(counts.data());
+  AddMagazines(counts.data());
+  AddDepots(counts.data());
+  AddPiles(counts.data());
   return std::accumulate(counts.begin(), counts.end(), uint64_t{0});
 }
 
@@ -535,7 +615,14 @@ uint64_t CpuCache::Bytes(const std::array<uint64_t, kMaxClassCount>& counts) con
 
 uint64_t CpuCache::cached_bytes() const {
   std::array<uint64_t, kMaxClassCount> counts{};
-  AddCached(counts.data());
+  AddMagazines(counts.data());
+  AddDepots(counts.data());
+  return Bytes(counts);
+}
+
+uint64_t CpuCache::piled_bytes() const {
+  std::array<uint64_t, kMaxClassCount> counts{};
+  AddPiles(counts.data());
   return Bytes(counts);
 }
 

@@ -5,7 +5,8 @@
 //            window: what this CPU's outbox for it holds, and the depots (that of the CPUs which share its last-level cache
 //            first), else the slabs; else (where the placement allows) of the next window. It is open for blocks of the
 //            window that filled it; those of all others go to their outboxes. A magazine or outbox that is full gives a
-//            batch to a depot of its window; what the depots have no room for goes to the slabs.
+//            batch to a depot of its window; what the depots have no room for goes to the window's pile, where a class finds it
+//            again and which is sorted into the slabs as soon as another class wants memory; small objects at once.
 // Units      objects; bytes of class size
 // Owner      the PoolCore
 // Threads    any; depots and bins guard themselves, no lock is held while another is asked for
@@ -28,6 +29,7 @@
 #include "arena/placement_policy.h"
 #include "cache/cpu_regions.h"
 #include "cache/depot_set.h"
+#include "cache/pile.h"
 #include "hugepool/internal/percpu.h"
 #include "slab/slab_set.h"
 
@@ -44,8 +46,10 @@ inline constexpr uint32_t kMissesPerSteal = 8;
 
 class CpuCache {
  public:
+  // decay_seconds: after which a pile that nobody takes from is sorted; 0: never.
   static std::unique_ptr<CpuCache> Create(CpuCacheMode mode, SlabSet& slabs, PlacementPolicy& placement,
-                                          size_t budget_bytes, MetadataMemory& metadata, Error* error);
+                                          size_t budget_bytes, uint32_t decay_seconds, MetadataMemory& metadata,
+                                          Error* error);
 
   // Which objects will do: of the class only, or also of a larger one that lends (SlabSet::AllocateOrBorrow).
   enum class From : uint8_t { kClass, kLarger };
@@ -62,6 +66,9 @@ class CpuCache {
 
   // Every cached block back to its slab. Who finds another thread at it waits. True: there were some, or it waited.
   bool Drain();
+  // What lies on the piles goes to its slabs, since memory is wanted. Cost: a read for each window; some ten nanoseconds
+  // for each object.
+  void SortPiles();
   // The class has a handle (SlabCache), whose frees do not look at tags: they would put blocks that drain into magazines,
   // from where they would be handed out again.
   void NoteHandle(SizeClass size_class);
@@ -83,15 +90,16 @@ class CpuCache {
   template <typename Attempt>
   void EmptyAndRetry(Attempt attempt);
 
-  // Free objects here: all of them, and those in magazines and outboxes only.
+  // Free objects here: in magazines, outboxes and depots; in magazines and outboxes only; on piles.
   uint64_t cached_bytes() const;
-  uint64_t cached_count() const;
   uint64_t magazine_bytes() const;
+  uint64_t piled_bytes() const;
+  // All of them.
+  uint64_t free_count() const;
   // Room for objects of a class in the magazines of all CPUs.
   uint64_t capacity_count(SizeClass size_class) const;
-  // Cached objects by class, added to counts[kMaxClassCount]: all, and those whose home is the window.
-  void AddCached(uint64_t* counts) const;
-  void AddCachedOf(size_t window, uint64_t* counts) const;
+  // Free objects here by class, added to counts[kMaxClassCount]: those whose home is the window.
+  void AddFreeOf(size_t window, uint64_t* counts) const;
   // What CPUs of other nodes handed over to this window's; the rest of *stats is not touched.
   void AddStats(size_t window, NodeStats* stats) const;
   CpuCacheMode mode() const { return regions_ == nullptr ? CpuCacheMode::kOff : regions_->mode(); }
@@ -157,7 +165,8 @@ class CpuCache {
   void OpenFor(int cpu, SizeClass size_class, size_t window);
   size_t RowFor(int cpu, size_t window, SizeClass size_class);
   bool Grow(int cpu, size_t row, SizeClass size_class);
-  static int64_t TakeSpare(CpuRegions::Cpu& state, int64_t wanted_bytes);
+  static bool IsTurnToSteal(CpuRegions::Cpu& state);
+  static int64_t TakeSpare(CpuRegions::Cpu& state, size_t object_bytes, size_t wanted);
   int64_t Steal(int cpu, size_t row, size_t tag, int64_t needed_bytes);
   bool IsOn(int cpu) const { return slabs_.arenas().os().CurrentCpu() == cpu; }
   void ReturnExcess(int cpu, size_t row, SizeClass size_class, const Magazine& magazine);
@@ -165,8 +174,13 @@ class CpuCache {
   uint64_t NoWindow() const;
   size_t WindowOfRow(int cpu, size_t row) const;
   void AddMagazines(uint64_t* counts) const;
+  void AddDepots(uint64_t* counts) const;
+  void AddPiles(uint64_t* counts) const;
   void Return(int cpu, SizeClass size_class, void* const* objects, size_t count);
   void Surplus(SizeClass size_class, void* const* objects, size_t count);
+  size_t PutInDepot(size_t window, size_t group, SizeClass size_class, void* const* objects, size_t count);
+  size_t PutOnPile(size_t window, SizeClass size_class, void* const* objects, size_t count);
+  bool SortPile(size_t window);
 
   SlabSet& slabs_;
   PlacementPolicy& placement_;
@@ -175,6 +189,7 @@ class CpuCache {
   // Who sets it drains, with no lock held. Acquire and release: one drain sees what the one before left.
   std::atomic<bool> drain_owned_{false};
   std::vector<std::unique_ptr<DepotSet>> depots_;  // by window
+  std::vector<std::unique_ptr<Pile>> piles_;       // by window
   std::vector<HandOvers> hand_overs_;              // by window
   std::array<Guarded, kMaxClassCount> guarded_;
 };

@@ -49,10 +49,13 @@ class TagSet {
     }
     return kTagCount;
   }
-  void Add(size_t tag) { words_[tag / 64].fetch_or(uint64_t{1} << tag % 64, std::memory_order_relaxed); }
+  // Mostly it stands there already, and a read is cheaper.
+  void Add(size_t tag) {
+    if (!Has(tag)) words_[tag / 64].fetch_or(uint64_t{1} << tag % 64, std::memory_order_relaxed);
+  }
   bool Remove(size_t tag) {
     const uint64_t bit = uint64_t{1} << tag % 64;
-    return (words_[tag / 64].fetch_and(~bit, std::memory_order_relaxed) & bit) != 0;
+    return Has(tag) && (words_[tag / 64].fetch_and(~bit, std::memory_order_relaxed) & bit) != 0;
   }
   template <typename Visit>
   void ForEach(Visit visit) const {

@@ -8,7 +8,7 @@ namespace {
 
 // Of what is used, that part more may be committed before it counts as holes: the numbers of blocks of each size go up and
 // down. And so much whatever is used: the page populated ahead, and one that is being filled.
-constexpr uint64_t kHolePart = 64;
+constexpr uint64_t kHolePart = 256;
 constexpr uint64_t kMostHoleBytes = 2 * kHugePageBytes;
 // What is used grows when it is this part more than at the last look.
 constexpr uint64_t kGrowthPart = 1024;

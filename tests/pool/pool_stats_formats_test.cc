@@ -43,16 +43,18 @@ PoolStats DistinctStats() {
   };
   PoolStats stats;
   auto& [name, backing, placement, cache_mode, page_bytes, capacity_bytes, committed_bytes, metadata_bytes,
-         allocated_bytes, cached_bytes, allocated_count, learned_class_count, failed_count, pressure_event_count,
-         pressure_trimmed_bytes, refused_bind_count, refused_locate_count, refused_give_back_count,
-         aborted_sequence_count, child_allocate_count, child_deallocate_count, nodes, classes] = stats;
+         allocated_bytes, cached_bytes, piled_bytes, allocated_count, learned_class_count, failed_count,
+         pressure_event_count, pressure_trimmed_bytes, refused_bind_count, refused_locate_count,
+         refused_give_back_count, aborted_sequence_count, child_allocate_count, child_deallocate_count, nodes,
+         classes] = stats;
   name = "the name";
   backing = "the backing";
   placement = "the placement";
   cache_mode = "the cache mode";
   set(page_bytes, aborted_sequence_count, capacity_bytes, committed_bytes, metadata_bytes, allocated_bytes,
-      cached_bytes, allocated_count, learned_class_count, failed_count, pressure_event_count, pressure_trimmed_bytes,
-      refused_bind_count, refused_locate_count, refused_give_back_count, child_allocate_count, child_deallocate_count);
+      cached_bytes, piled_bytes, allocated_count, learned_class_count, failed_count, pressure_event_count,
+      pressure_trimmed_bytes, refused_bind_count, refused_locate_count, refused_give_back_count, child_allocate_count,
+      child_deallocate_count);
   nodes.resize(2);
   set_node(nodes[0], 3);
   set_node(nodes[1], 17);
@@ -64,7 +66,7 @@ PoolStats DistinctStats() {
 }
 
 // The numbers of DistinctStats() are 1,000,001 and so many following ones.
-constexpr size_t kDistinctCount = 17 + 2 * (10 + 2 * 3) + 3 * (5 + 3);
+constexpr size_t kDistinctCount = 18 + 2 * (10 + 2 * 3) + 3 * (5 + 3);
 
 // JSON ---------------------------------------------------------------------------------------------------------------
 
@@ -112,6 +114,7 @@ json ExpectedJson(const PoolStats& stats) {
           {"metadata_bytes", stats.metadata_bytes},
           {"allocated_bytes", stats.allocated_bytes},
           {"cached_bytes", stats.cached_bytes},
+          {"piled_bytes", stats.piled_bytes},
           {"allocated_count", stats.allocated_count},
           {"learned_class_count", stats.learned_class_count},
           {"failed_count", stats.failed_count},
@@ -416,6 +419,7 @@ TEST(PoolStatsPrometheus, NamesUnitsTypesAndLabels) {
   expect("hugepool_metadata_bytes", "gauge", pool, stats.metadata_bytes);
   expect("hugepool_allocated_bytes", "gauge", pool, stats.allocated_bytes);
   expect("hugepool_cached_bytes", "gauge", pool, stats.cached_bytes);
+  expect("hugepool_piled_bytes", "gauge", pool, stats.piled_bytes);
   expect("hugepool_allocated_blocks", "gauge", pool, stats.allocated_count);
   expect("hugepool_failed_allocations_total", "counter", pool, stats.failed_count);
   expect("hugepool_pressure_events_total", "counter", pool, stats.pressure_event_count);
@@ -486,7 +490,7 @@ TEST(PoolStatsPrometheus, SeveralPoolsShareOnePage) {
   size_t sample_count = 0;
   for (const auto& [name, metric] : metrics) sample_count += metric.samples.size();
   const size_t per_pool = kDistinctCount - 3 + 1;
-  EXPECT_EQ(sample_count, 2 * per_pool + 17 + 1) << "the empty one has no nodes and no classes";
+  EXPECT_EQ(sample_count, 2 * per_pool + 18 + 1) << "the empty one has no nodes and no classes";
   EXPECT_EQ(metrics.at("hugepool_capacity_bytes").samples.at({{"pool", "another"}}), "5");
   EXPECT_EQ(metrics.at("hugepool_capacity_bytes").samples.at({{"pool", "empty"}}), "0");
   EXPECT_EQ(metrics.at("hugepool_used_bytes").samples.size(), 4u);

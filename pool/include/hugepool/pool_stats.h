@@ -40,8 +40,8 @@ struct ClassStats {
   uint64_t object_bytes = 0;  // what one object of the class takes
   uint64_t slab_count = 0;    // slabs now
   uint64_t slab_bytes = 0;    // of them, objects used and free
-  uint64_t used_count = 0;    // objects out of the slabs: in users' hands and in caches
-  uint64_t cached_count = 0;  // those of them in caches
+  uint64_t used_count = 0;    // objects out of the slabs: in users' hands, in caches and on piles
+  uint64_t cached_count = 0;  // those of them in caches and on piles
   std::array<uint64_t, kBackingCount> slab_bytes_by_backing{};  // slab_bytes, by Backing of the page
 };
 
@@ -56,6 +56,7 @@ struct PoolStats {
   uint64_t metadata_bytes = 0;           // resident, as the kernel counts (mincore), plus what Create allocated
   uint64_t allocated_bytes = 0;          // blocks in users' hands, by UsableSize
   uint64_t cached_bytes = 0;             // free blocks in per-CPU caches, outboxes and depots
+  uint64_t piled_bytes = 0;              // free blocks that are sorted into their slabs when memory is wanted
   uint64_t allocated_count = 0;          // blocks in users' hands, now
   uint64_t learned_class_count = 0;      // size classes that were learned from what is asked for, in use now
   uint64_t failed_count = 0;             // Allocate calls that returned nullptr

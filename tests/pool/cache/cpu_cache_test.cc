@@ -33,7 +33,7 @@ struct Caches {
     Error error;
     policy = std::make_unique<PlacementPolicy>(placement, *arenas.set);
     slabs = SlabSet::Create(*arenas.set, arenas.metadata, &error);
-    cache = CpuCache::Create(mode, *slabs, *policy, budget_bytes, arenas.metadata, &error);
+    cache = CpuCache::Create(mode, *slabs, *policy, budget_bytes, 10, arenas.metadata, &error);
     EXPECT_NE(cache, nullptr) << error.ToString();
   }
 
@@ -54,6 +54,8 @@ struct Caches {
     SimulatedOs::SetCpu(cpu);
     for (void* object : objects) cache->Deallocate(object, size_class);
   }
+  // In magazines, outboxes, depots and on piles.
+  uint64_t free_bytes() const { return cache->cached_bytes() + cache->piled_bytes(); }
   uint64_t depot_bytes() const { return cache->cached_bytes() - cache->magazine_bytes(); }
   uint64_t OutsideSlabs() {
     uint64_t bytes = 0;
@@ -106,11 +108,11 @@ TEST(CpuCache, HandsOutEachBlockOnce) {
   }
   for (void* object : live) caches.cache->Deallocate(object, ClassFor(100));
   EXPECT_LE(caches.cache->cached_bytes(), 2 * kBudgetBytes);
-  EXPECT_EQ(caches.OutsideSlabs(), caches.cache->cached_bytes());
+  EXPECT_EQ(caches.OutsideSlabs(), caches.free_bytes());
   EXPECT_TRUE(caches.cache->Drain());
   EXPECT_FALSE(caches.cache->Drain());
   EXPECT_EQ(caches.OutsideSlabs(), 0u);
-  EXPECT_EQ(caches.cache->cached_count(), 0u);
+  EXPECT_EQ(caches.cache->free_count(), 0u);
 }
 
 TEST(CpuCache, ACpuHoldsAtMostItsBudgetWhateverIsFreed) {
@@ -134,7 +136,7 @@ TEST(CpuCache, ACpuHoldsAtMostItsBudgetWhateverIsFreed) {
     ASSERT_LE(caches.cache->cached_bytes(), kMostBytes);
   }
   EXPECT_GT(caches.cache->cached_bytes(), 0u);
-  EXPECT_EQ(caches.OutsideSlabs(), caches.cache->cached_bytes());
+  EXPECT_EQ(caches.OutsideSlabs(), caches.free_bytes());
 }
 
 TEST(CpuCache, ACpuHoldsAtMostItsBudgetWhateverIsAllocated) {
@@ -157,7 +159,7 @@ TEST(CpuCache, AMissTakesABatchAndStaysInTheBudget) {
     ASSERT_LE(caches.cache->magazine_bytes(), kBudgetBytes);
     ASSERT_LE(caches.cache->cached_bytes(), kMostBytes);
   }
-  EXPECT_GT(caches.cache->cached_count(), 0u);
+  EXPECT_GT(caches.cache->free_count(), 0u);
 }
 
 TEST(CpuCache, OnlyHomeBlocksAreServedUnderLocal) {
@@ -341,7 +343,7 @@ TEST(CpuCache, WhatOtherCpusHoldBackIsFetchedBeforeAnythingIsRefused) {
   while (void* object = caches.cache->Allocate(ClassFor(kMaxSlabBytes))) objects.push_back(object);
   EXPECT_EQ(objects.size(), 8u);
   caches.cache->Deallocate(objects.back(), ClassFor(kMaxSlabBytes));
-  EXPECT_EQ(caches.cache->cached_count(), 1u);
+  EXPECT_EQ(caches.cache->free_count(), 1u);
   SimulatedOs::SetCpu(1);
   EXPECT_EQ(caches.cache->Allocate(ClassFor(kMaxSlabBytes)), objects.back());
   EXPECT_EQ(caches.cache->Allocate(ClassFor(kMaxSlabBytes)), nullptr);
@@ -416,10 +418,27 @@ TEST(CpuCache, TheDepotsOfANodeHoldAtMostTheBudgetTogether) {
     ASSERT_LE(caches.depot_bytes(), kBudgetBytes);
   }
   EXPECT_GT(caches.depot_bytes(), kBudgetBytes * 9 / 10);
-  EXPECT_EQ(caches.OutsideSlabs(), caches.cache->cached_bytes());
+  EXPECT_EQ(caches.OutsideSlabs(), caches.free_bytes());
   EXPECT_TRUE(caches.cache->Drain());
   EXPECT_EQ(caches.cache->cached_bytes(), 0u);
   EXPECT_EQ(caches.OutsideSlabs(), 0u);
+}
+
+// The depots are full of one class when another one comes and goes.
+TEST(CpuCache, DepotsHoldWhatIsInUse) {
+  Caches caches(kBudgetBytes);
+  const SizeClass old_class = ClassFor(512);
+  const SizeClass new_class = ClassFor(256);
+  caches.DeallocateOn(0, caches.AllocateOn(0, 4000, old_class), old_class);
+  ASSERT_GT(caches.depot_bytes(), kBudgetBytes * 9 / 10);
+  for (int round = 0; round < 20; ++round) {
+    caches.DeallocateOn(0, caches.AllocateOn(0, 4000, new_class), new_class);
+    ASSERT_LE(caches.depot_bytes(), kBudgetBytes);
+  }
+  std::array<uint64_t, kMaxClassCount> counts{};
+  caches.cache->AddFreeOf(0, counts.data());
+  EXPECT_GT(counts[ToSize(new_class)] * 256, kBudgetBytes / 2);
+  EXPECT_LT(counts[ToSize(old_class)] * 512, kBudgetBytes / 2);
 }
 
 TEST_P(CpuCacheGroups, NothingIsLostOnTheWayThroughTheDepots) {
@@ -452,13 +471,15 @@ TEST_P(CpuCacheGroups, NothingIsLostOnTheWayThroughTheDepots) {
       live_bytes -= count * object_bytes;
     }
     if (step % 50 == 0) {
-      ASSERT_EQ(caches_.OutsideSlabs(), live_bytes + caches_.cache->cached_bytes());
+      ASSERT_EQ(caches_.OutsideSlabs(), live_bytes + caches_.free_bytes());
       ASSERT_LE(caches_.depot_bytes(), 2 * kBudgetBytes);
-      std::array<uint64_t, kMaxClassCount> all{};
       std::array<uint64_t, kMaxClassCount> by_window{};
-      caches_.cache->AddCached(all.data());
-      for (size_t window = 0; window < 2; ++window) caches_.cache->AddCachedOf(window, by_window.data());
-      ASSERT_EQ(all, by_window);
+      for (size_t window = 0; window < 2; ++window) caches_.cache->AddFreeOf(window, by_window.data());
+      uint64_t free_bytes = 0;
+      for (const SizeClass one : classes) {
+        free_bytes += by_window[ToSize(one)] * caches_.slabs->classes().ObjectBytes(one);
+      }
+      ASSERT_EQ(free_bytes, caches_.free_bytes());
     }
     if (step % 5000 == 4999) {
       caches_.cache->Drain();

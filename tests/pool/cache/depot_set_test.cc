@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <memory>
 #include <random>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -166,6 +167,32 @@ TEST(DepotSet, ThreadsOfAllGroupsNeitherLoseNorDoubleAnything) {
   ASSERT_EQ(all.size(), kThreadCount * kCountPerThread);
   for (size_t i = 0; i < all.size(); ++i) ASSERT_EQ(all[i], i + 1);
   EXPECT_EQ(set.Put(0, std::vector<uintptr_t>(600, 1)), 500u) << "the whole limit is there again";
+}
+
+TEST(DepotSet, WhatNobodyUsesMakesWayForWhatIsUsed) {
+  constexpr SizeClass kOld = ToSizeClass(20);
+  constexpr SizeClass kNew = ToSizeClass(30);
+  Set set(2, 4 * kObjectBytes);
+  const ClassTable classes;
+  ASSERT_EQ(set.Put(0, {1, 2}, kOld), 2u);
+  ASSERT_EQ(set.Put(1, {3, 4}, kOld), 2u);
+  std::set<uintptr_t> made_way;
+  for (size_t i = 0; i < 4 * DepotSet::kFullPerLook; ++i) {
+    (void)set.Put(0, {100}, kNew);
+    SizeClass idle_class{};
+    std::array<void*, 8> idle;
+    const size_t count = set.depots->TakeIdle(classes, &idle_class, idle.data(), idle.size());
+    if (i < DepotSet::kFullPerLook) {
+      EXPECT_EQ(count, 0u) << "it was used lately";
+    }
+    if (count != 0) {
+      EXPECT_EQ(idle_class, kOld);
+    }
+    for (size_t k = 0; k < count; ++k) made_way.insert(reinterpret_cast<uintptr_t>(idle[k]));
+  }
+  EXPECT_EQ(made_way, (std::set<uintptr_t>{1, 2, 3, 4}));
+  EXPECT_EQ(set.depots->count(kOld), 0u);
+  EXPECT_GT(set.depots->count(kNew), 0u);
 }
 
 }  // namespace

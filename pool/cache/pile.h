@@ -1,0 +1,81 @@
+// Pile: free blocks of one node that its depots have no room for and that are not sorted into their slabs yet.
+//
+// Shape      per class a stack of chunks, each an array of pointers; chunks come from metadata memory and stay with the pile.
+//            Sorting a block costs some ten nanoseconds and is for others: for a class that lacks a slab, for a page that
+//            may go. So whoever needs a slab, a run or memory back sorts the pile first (CpuCache::SortPile), and until
+//            then the class itself takes its blocks back as they came. What nobody took from for decay_seconds is sorted too.
+// Units      objects
+// Owner      the CpuCache: one per window
+// Threads    any; each stack is guarded by its mutex (rank kDepot), the spare chunks by another; no two are held together
+// Invariant  only objects of at least kLeastObjectBytes, so that the pointers are less than a hundredth of what they name
+// Errors     Put takes fewer where the system has no memory for another chunk
+// Cost       one lock and one copy of the pointers a batch; no block is touched
+#ifndef HUGEPOOL_CACHE_PILE_H_
+#define HUGEPOOL_CACHE_PILE_H_
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "arena/metadata_memory.h"
+#include "os/mutex.h"
+#include "os/os_memory.h"
+#include "slab/size_classes.h"
+
+namespace hugepool::internal {
+
+class Pile {
+ public:
+  static constexpr size_t kLeastObjectBytes = 1024;
+
+  Pile(int node_id, uint64_t decay_ns, OsMemory& os, MetadataMemory& metadata)
+      : node_id_(node_id), decay_ns_(decay_ns), os_(os), metadata_(metadata) {}
+
+  size_t Put(SizeClass size_class, void* const* objects, size_t count);
+  // The newest ones.
+  size_t Take(SizeClass size_class, void** objects, size_t count);
+
+  uint64_t count(SizeClass size_class) const {
+    return stacks_[ToSize(size_class)].count.load(std::memory_order_relaxed);
+  }
+  // A hint, as count is.
+  bool IsEmpty() const { return total_count_.load(std::memory_order_relaxed) == 0; }
+  // Something lies here, and since decay_ns nobody took any. Never where decay_ns is 0.
+  bool IsStale() const;
+
+ private:
+  // A page of metadata memory.
+  struct Chunk {
+    static constexpr size_t kMaxCount = 510;
+    Chunk* below;
+    size_t count;
+    std::array<void*, kMaxCount> objects;
+  };
+  static_assert(sizeof(Chunk) == 4096);
+  static constexpr size_t kChunksPerMapping = 64;
+
+  struct alignas(64) Stack {
+    Mutex mutex{LockRank::kDepot};
+    Chunk* top HUGEPOOL_GUARDED_BY(mutex) = nullptr;
+    std::atomic<uint64_t> count{0};  // written under mutex; read without it, relaxed, as a hint and by statistics
+  };
+
+  // Without an object; nullptr: no memory.
+  Chunk* TakeSpareChunk() HUGEPOOL_EXCLUDES(spare_mutex_);
+  void PutSpareChunks(Chunk* first) HUGEPOOL_EXCLUDES(spare_mutex_);
+
+  const int node_id_;
+  const uint64_t decay_ns_;
+  OsMemory& os_;
+  MetadataMemory& metadata_;
+  std::array<Stack, kMaxClassCount> stacks_;
+  std::atomic<uint64_t> total_count_{0};  // relaxed: a hint
+  std::atomic<uint64_t> used_ns_{0};      // when it began, or was last taken from. Relaxed: a hint
+  Mutex spare_mutex_{LockRank::kDepot};
+  Chunk* spare_ HUGEPOOL_GUARDED_BY(spare_mutex_) = nullptr;
+};
+
+}  // namespace hugepool::internal
+
+#endif  // HUGEPOOL_CACHE_PILE_H_

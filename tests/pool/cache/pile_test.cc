@@ -1,0 +1,296 @@
+// Pile: gives back what it was given, newest first, from chunk to chunk; who wants memory sorts it; and it is nobody's loss.
+#include "cache/pile.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <memory>
+#include <random>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "arena/metadata_memory.h"
+#include "hugepool/pool.h"
+#include "pool/four_nodes.h"
+#include "pool/simulated_os.h"
+
+namespace hugepool::internal {
+namespace {
+
+using ::hugepool::testing::Call;
+using ::hugepool::testing::Complaint;
+using ::hugepool::testing::EachNode;
+using ::hugepool::testing::kMiB;
+using ::hugepool::testing::MakePool;
+using ::hugepool::testing::OneNode;
+using ::hugepool::testing::SimulatedOs;
+
+constexpr SizeClass kClass = ToSizeClass(50);
+constexpr uint64_t kDecayNs = 10'000'000'000;
+
+struct Heap {
+  explicit Heap(uint64_t decay_ns = kDecayNs)
+      : os(EachNode(4, 8 * kMiB)), metadata(os), pile(0, decay_ns, os, metadata) {}
+
+  // Objects are numbers from `first` on; nobody looks behind them.
+  size_t Put(uintptr_t first, size_t count, SizeClass size_class = kClass) {
+    std::vector<void*> objects;
+    for (uintptr_t i = 0; i < count; ++i) objects.push_back(reinterpret_cast<void*>(first + i));
+    return pile.Put(size_class, objects.data(), count);
+  }
+  std::vector<uintptr_t> Take(size_t count, SizeClass size_class = kClass) {
+    std::vector<void*> objects(count);
+    objects.resize(pile.Take(size_class, objects.data(), count));
+    std::vector<uintptr_t> numbers;
+    for (void* object : objects) numbers.push_back(reinterpret_cast<uintptr_t>(object));
+    return numbers;
+  }
+
+  SimulatedOs os;
+  MetadataMemory metadata;
+  Pile pile;
+};
+
+TEST(Pile, GivesTheNewestBackFromChunkToChunk) {
+  Heap heap;
+  std::vector<uintptr_t> model;
+  std::mt19937 random(20261127);
+  uintptr_t next = 1;
+  for (int step = 0; step < 20'000; ++step) {
+    const size_t count = 1 + random() % 64;
+    if (random() % 100 < (step / 2000 % 2 == 0 ? 70u : 30u)) {
+      ASSERT_EQ(heap.Put(next, count), count);
+      for (size_t i = 0; i < count; ++i) model.push_back(next++);
+    } else {
+      std::vector<uintptr_t> taken = heap.Take(count);
+      const size_t expected = std::min(count, model.size());
+      ASSERT_EQ(taken.size(), expected);
+      // A batch of the newest, in any order.
+      std::sort(taken.begin(), taken.end());
+      ASSERT_EQ(taken, std::vector<uintptr_t>(model.end() - static_cast<ptrdiff_t>(expected), model.end()));
+      model.resize(model.size() - expected);
+    }
+    ASSERT_EQ(heap.pile.count(kClass), model.size());
+    ASSERT_EQ(heap.pile.IsEmpty(), model.empty());
+  }
+}
+
+TEST(Pile, ClassesLieApart) {
+  Heap heap;
+  const SizeClass other = ToSizeClass(51);
+  ASSERT_EQ(heap.Put(100, 3), 3u);
+  ASSERT_EQ(heap.Put(200, 2, other), 2u);
+  EXPECT_EQ(heap.Take(10, other).size(), 2u);
+  EXPECT_TRUE(heap.Take(10, other).empty());
+  EXPECT_EQ(heap.Take(10).size(), 3u);
+  EXPECT_TRUE(heap.pile.IsEmpty());
+}
+
+TEST(Pile, TakesFewerWhereTheSystemHasNoMemoryForPointers) {
+  Heap heap;
+  heap.os.FailFrom(Call::kMapSmall, 0, ENOMEM);
+  EXPECT_EQ(heap.Put(1, 64), 0u);
+  EXPECT_TRUE(heap.pile.IsEmpty());
+  heap.os.FailFrom(Call::kMapSmall, UINT64_MAX, 0);
+  EXPECT_EQ(heap.Put(1, 64), 64u);
+  // What it has mapped it goes on using.
+  heap.os.FailFrom(Call::kMapSmall, 0, ENOMEM);
+  size_t put = 64;
+  while (const size_t more = heap.Put(1, 64)) put += more;
+  EXPECT_EQ(put, 64u * 510);
+  EXPECT_EQ(heap.Take(64).size(), 64u);
+}
+
+TEST(Pile, UsesItsChunksAgain) {
+  Heap heap;
+  ASSERT_EQ(heap.Put(1, 20'000), 20'000u);
+  const size_t mapping_count = heap.os.mapping_count();
+  for (int round = 0; round < 100; ++round) {
+    ASSERT_EQ(heap.Take(20'000).size(), 20'000u);
+    ASSERT_EQ(heap.Put(1, 20'000, ToSizeClass(60 + round % 3)), 20'000u);
+    ASSERT_EQ(heap.Take(20'000, ToSizeClass(60 + round % 3)).size(), 20'000u);
+    ASSERT_EQ(heap.Put(1, 20'000), 20'000u);
+  }
+  EXPECT_EQ(heap.os.mapping_count(), mapping_count);
+}
+
+TEST(Pile, IsStaleWhenNobodyTookForAsLongAsMemoryIsKept) {
+  Heap heap;
+  EXPECT_FALSE(heap.pile.IsStale());
+  heap.Put(1, 100);
+  heap.os.AdvanceNs(kDecayNs - 1);
+  heap.Put(101, 1);
+  EXPECT_FALSE(heap.pile.IsStale());
+  heap.os.AdvanceNs(1);
+  EXPECT_TRUE(heap.pile.IsStale());
+  heap.Take(1);
+  EXPECT_FALSE(heap.pile.IsStale());
+  heap.os.AdvanceNs(kDecayNs);
+  EXPECT_TRUE(heap.pile.IsStale());
+  heap.Take(100);
+  EXPECT_FALSE(heap.pile.IsStale()) << "nothing lies there";
+  Heap for_ever(0);
+  for_ever.Put(1, 1);
+  for_ever.os.AdvanceNs(1000 * kDecayNs);
+  EXPECT_FALSE(for_ever.pile.IsStale());
+}
+
+TEST(Pile, LosesAndDoublesNothingBetweenThreads) {
+  constexpr size_t kThreadCount = 4;
+  constexpr size_t kEach = 2000;
+  Heap heap;
+  std::array<std::vector<void*>, kThreadCount> hands;
+  for (size_t t = 0; t < kThreadCount; ++t) {
+    for (size_t i = 0; i < kEach; ++i) hands[t].push_back(reinterpret_cast<void*>(1 + t * kEach + i));
+  }
+  std::vector<std::thread> threads;
+  for (size_t t = 0; t < kThreadCount; ++t) {
+    threads.emplace_back([&, t] {
+      std::minstd_rand random(static_cast<unsigned>(t + 1));
+      std::vector<void*>& mine = hands[t];
+      for (int step = 0; step < 20'000; ++step) {
+        std::array<void*, 64> objects;
+        const size_t count = 1 + random() % objects.size();
+        if (random() % 2 == 0) {
+          const size_t taken = heap.pile.Take(kClass, objects.data(), count);
+          mine.insert(mine.end(), objects.begin(), objects.begin() + static_cast<ptrdiff_t>(taken));
+        } else if (mine.size() >= count) {
+          ASSERT_EQ(heap.pile.Put(kClass, mine.data() + mine.size() - count, count), count);
+          mine.resize(mine.size() - count);
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::multiset<void*> all;
+  for (const std::vector<void*>& mine : hands) all.insert(mine.begin(), mine.end());
+  std::vector<void*> left(heap.pile.count(kClass));
+  ASSERT_EQ(heap.pile.Take(kClass, left.data(), left.size()), left.size());
+  all.insert(left.begin(), left.end());
+  EXPECT_EQ(all.size(), kThreadCount * kEach);
+  EXPECT_EQ(std::set<void*>(all.begin(), all.end()).size(), kThreadCount * kEach);
+  EXPECT_TRUE(heap.pile.IsEmpty());
+}
+
+// In a pool: what is on the pile is there for whoever wants memory -------------------------------------------------------
+
+class PiledPool : public ::testing::Test {
+ protected:
+  ~PiledPool() override { EXPECT_EQ(Complaint(*pool_), ""); }
+
+  static PoolOptions Options() {
+    PoolOptions options;
+    options.capacity_bytes = 64 * kMiB;
+    options.cache_bytes_per_cpu = 256 << 10;
+    return options;
+  }
+  // So many blocks of a size, taken and freed; most of them lie on the pile then.
+  void Heap(size_t bytes, size_t count) {
+    std::vector<void*> blocks(count);
+    for (void*& block : blocks) ASSERT_NE(block = pool_->Allocate(bytes), nullptr);
+    std::shuffle(blocks.begin(), blocks.end(), std::mt19937(1));
+    for (void* const block : blocks) pool_->Deallocate(block);
+    const PoolStats stats = pool_->Stats();
+    ASSERT_EQ(stats.allocated_bytes, 0u);
+    ASSERT_LE(stats.cached_bytes, 2 * options_.cache_bytes_per_cpu);
+  }
+
+  SimulatedOs os_{EachNode(64, 1024 * kMiB)};
+  const PoolOptions options_ = Options();
+  std::shared_ptr<Pool> pool_ = MakePool(options_, os_, OneNode());
+};
+
+TEST_F(PiledPool, TheClassItselfTakesItsBlocksBack) {
+  constexpr size_t kCount = 8000;
+  Heap(4096, kCount);
+  const uint64_t committed_bytes = pool_->Stats().committed_bytes;
+  EXPECT_GT(pool_->Stats().piled_bytes, committed_bytes / 2);
+  std::set<void*> blocks;
+  while (blocks.size() < kCount) {
+    void* const block = pool_->Allocate(4096);
+    ASSERT_NE(block, nullptr);
+    ASSERT_TRUE(blocks.insert(block).second);
+  }
+  EXPECT_EQ(pool_->Stats().piled_bytes, 0u);
+  EXPECT_EQ(pool_->Stats().committed_bytes, committed_bytes);
+  for (void* const block : blocks) pool_->Deallocate(block);
+}
+
+TEST_F(PiledPool, AnotherClassGetsTheMemoryBeforeThePoolGrows) {
+  Heap(4096, 8000);
+  const uint64_t committed_bytes = pool_->Stats().committed_bytes;
+  std::vector<void*> blocks;
+  for (size_t bytes = 0; bytes + 9000 < committed_bytes * 3 / 4; bytes += 9216) blocks.push_back(pool_->Allocate(9000));
+  EXPECT_EQ(pool_->Stats().piled_bytes, 0u);
+  EXPECT_LE(pool_->Stats().committed_bytes, committed_bytes);
+  for (void* const block : blocks) pool_->Deallocate(block);
+}
+
+TEST_F(PiledPool, ARunGetsTheMemoryBeforeThePoolGrows) {
+  Heap(4096, 8000);
+  const uint64_t committed_bytes = pool_->Stats().committed_bytes;
+  void* const run = pool_->Allocate(8 * kMiB);
+  ASSERT_NE(run, nullptr);
+  EXPECT_EQ(pool_->Stats().piled_bytes, 0u);
+  EXPECT_LE(pool_->Stats().committed_bytes, committed_bytes + 4 * kHugePageBytes)
+      << "a run of contiguous pages may need some more";
+  pool_->Deallocate(run);
+}
+
+TEST_F(PiledPool, TrimAndALowerCapacityHaveItBack) {
+  Heap(4096, 8000);
+  EXPECT_GT(pool_->Stats().piled_bytes, 0u);
+  EXPECT_EQ(pool_->Trim(0), 0u);
+  EXPECT_EQ(pool_->Stats().piled_bytes, 0u);
+  Heap(4096, 8000);
+  Error error;
+  ASSERT_TRUE(pool_->SetCapacity(4 * kMiB, &error)) << error.ToString();
+  EXPECT_LE(pool_->Stats().committed_bytes, 4 * kMiB);
+}
+
+TEST_F(PiledPool, WhatIsFreedWhileThePoolIsLargerThanItMayBeGoesBackAtOnce) {
+  std::vector<void*> blocks;
+  for (size_t i = 0; i < 8000; ++i) blocks.push_back(pool_->Allocate(4096));
+  Error error;
+  ASSERT_TRUE(pool_->SetCapacity(4 * kMiB, &error)) << error.ToString();
+  EXPECT_GT(pool_->Stats().committed_bytes, 30 * kMiB);
+  for (void* const block : blocks) pool_->Deallocate(block);
+  EXPECT_LE(pool_->Stats().committed_bytes, 6 * kMiB) << "what caches hold may lie in one page more";
+}
+
+TEST_F(PiledPool, WhatNobodyTakesForAWhileIsSorted) {
+  Heap(4096, 8000);
+  EXPECT_GT(pool_->Stats().piled_bytes, 0u);
+  os_.AdvanceNs(uint64_t{options_.decay_seconds} * 1'000'000'000);
+  // Any free that its caches have no room for.
+  std::vector<void*> others;
+  for (size_t i = 0; i < 200; ++i) others.push_back(pool_->Allocate(4096));
+  os_.AdvanceNs(uint64_t{options_.decay_seconds} * 1'000'000'000);
+  for (void* const block : others) pool_->Deallocate(block);
+  EXPECT_LE(pool_->Stats().piled_bytes, 200u * 4096);
+}
+
+// Records are sorted at once: their pointers would take an eighth of what they name.
+TEST_F(PiledPool, SmallBlocksAreNotPiled) {
+  Heap(512, 50'000);
+  EXPECT_EQ(pool_->Stats().piled_bytes, 0u);
+}
+
+TEST_F(PiledPool, ADoubleFreeIsFoundWhenThePileIsSorted) {
+  EXPECT_DEATH(
+      {
+        std::vector<void*> blocks;
+        for (size_t i = 0; i < 4000; ++i) blocks.push_back(pool_->Allocate(4096));
+        for (void* const block : blocks) pool_->Deallocate(block);
+        pool_->Deallocate(blocks[0]);
+        (void)pool_->Trim(0);
+      },
+      "double free");
+}
+
+}  // namespace
+}  // namespace hugepool::internal
