@@ -161,7 +161,8 @@ Seen RunOnce(const bench::BlockDemand& demand, int64_t iterations, Body body, in
 TEST(Loops, BatchIsFreedInTheOrderOfItsName) {
   constexpr size_t kCount = 100;
   for (const FreeOrder order : {FreeOrder::kFifo, FreeOrder::kLifo, FreeOrder::kRandom}) {
-    RunOnce({64, kCount}, 2, [order](auto& state, auto& shelf) { BatchLoop(state, shelf, order, 64); });
+    // One that is not measured, and one.
+    RunOnce({64, kCount}, 1, [order](auto& state, auto& shelf) { BatchLoop(state, shelf, order, 64); });
     const std::vector<size_t>& freed = TheLedger().freed_positions;
     ASSERT_EQ(freed.size(), 2 * kCount);
     std::vector<size_t> first(freed.begin(), freed.begin() + kCount), second(freed.begin() + kCount, freed.end());
