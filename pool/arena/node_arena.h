@@ -55,6 +55,9 @@ class NodeArena {
   // Gives empty pages back until the whole budget has at most target_bytes committed.
   void Trim(size_t target_bytes) HUGEPOOL_EXCLUDES(mutex_);
 
+  // Pages lie on a lower rung, and the top one may be had: they had better empty. A hint, without the lock.
+  bool MayClimb() { return degraded_.load(std::memory_order_relaxed) && backing_.TopMayBeHad(); }
+
   // What stands behind an address of a run.
   Backing BackingOf(const void* address) HUGEPOOL_EXCLUDES(mutex_);
   // Of the units that StartDraining marked and that are not given back yet.
@@ -78,6 +81,7 @@ class NodeArena {
   void* AllocateSpan(size_t slot_count, Region region);
   bool PopulateSpan(const Span& span);
   void NotePopulated(PageIndex unit, const PopulatedPage& populated) HUGEPOOL_REQUIRES(mutex_);
+  void NoteDegraded() HUGEPOOL_REQUIRES(mutex_);
   PageIndex PopulateOne(Region region);
   PageIndex Grow();
   bool GrowsInTurns(Region region) const { return backing_.UnitBytes(region) != kHugePageBytes; }
@@ -99,6 +103,7 @@ class NodeArena {
   uint64_t period_start_ns_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
   size_t least_empty_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;  // pages, since the period began
   size_t idle_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;         // units that were empty all of the period before
+  std::atomic<bool> degraded_{false};    // pages lie on a lower rung. Relaxed: a hint; written under mutex_
   std::atomic<bool> ahead_busy_{false};  // one thread at a time populates ahead; a hint, orders nothing
   std::atomic<int> growth_turn_{0};      // 1: a thread populates a giant page
 };

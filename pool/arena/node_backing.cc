@@ -113,6 +113,16 @@ bool NodeBacking::WorthTrying(Region region) const {
   return retry_at_ns == 0 || os_.NowNs() >= retry_at_ns;
 }
 
+bool NodeBacking::TopMayBeHad() {
+  if (top_rung_ != Backing::kHugetlb) return true;
+  const uint64_t now_ns = os_.NowNs();
+  if (now_ns < look_at_ns_) return top_may_be_had_;
+  look_at_ns_ = now_ns + kRetryAfterNs;
+  uint64_t free_count = 0;
+  top_may_be_had_ = os_.FreeHugePages(node_id_, page_bytes_, &free_count) != 0 || free_count != 0;
+  return top_may_be_had_;
+}
+
 void NodeBacking::Refused(Backing rung, Region region) {
   ++refused_counts_[static_cast<size_t>(rung)];
   retry_at_ns_[static_cast<size_t>(region)] = os_.NowNs() + kRetryAfterNs;

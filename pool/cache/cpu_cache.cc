@@ -18,6 +18,8 @@ constexpr size_t OutboxRow(size_t window) { return 1 + window; }
 constexpr size_t kClosedTurnovers = 16;
 // Of the objects of a class that stays, this part more than the caches take is kept free, for what varies.
 constexpr size_t kKeptFreePart = 64;
+// Objects of a pile that one call sorts, of each window: some hundred microseconds.
+constexpr size_t kSortedAtOnceCount = 8192;
 // One in so many frees looks whether it may open again.
 constexpr int64_t kFreesPerLook = 64;
 
@@ -98,26 +100,35 @@ size_t CpuCache::FetchFrom(int cpu, size_t window, SizeClass size_class, From fr
       taken += depots_[window]->Take(group, size_class, BytesOf(size_class), objects + taken, count - taken);
     }
     if (taken < count) taken += piles_[window]->Take(size_class, objects + taken, count - taken);
-    // Before the class takes another slab: what other classes have left may be one, or lend.
-    if (taken == 0 && !piles_[window]->IsEmpty()) {
-      taken = slabs_.bin(window, size_class).AllocateListed(objects, count);
-      if (taken == 0) (void)SortPile(window);
-    }
   }
-  if (taken == 0) {
-    // A handle's frees do not look of which class a block is.
-    const bool borrows =
-        from == From::kLarger && !guarded_[ToSize(size_class)].has_handle.load(std::memory_order_relaxed);
-    taken = borrows ? slabs_.AllocateOrBorrow(window, size_class, objects, count)
-                    : slabs_.bin(window, size_class).Allocate(objects, count);
-  }
+  if (taken == 0) taken = FetchFromSlabs(window, size_class, from, objects, count);
   if (taken != 0) OpenFor(cpu, size_class, window);
   return taken;
+}
+
+size_t CpuCache::FetchFromSlabs(size_t window, SizeClass size_class, From from, void** objects, size_t count) {
+  SlabBin& bin = slabs_.bin(window, size_class);
+  // Before the class takes another slab: what other classes have left may be one, or lend.
+  if (!piles_.empty() && !piles_[window]->IsEmpty()) {
+    const size_t taken = bin.AllocateListed(objects, count);
+    if (taken != 0) return taken;
+    (void)SortPile(window, kSortedAtOnceCount);
+  }
+  // A handle's frees do not look of which class a block is.
+  const bool borrows =
+      from == From::kLarger && !guarded_[ToSize(size_class)].has_handle.load(std::memory_order_relaxed);
+  return borrows ? slabs_.AllocateOrBorrow(window, size_class, objects, count) : bin.Allocate(objects, count);
 }
 
 // Blocks of the target, or of the next window that has some, counted as departures.
 size_t CpuCache::Fetch(int cpu, size_t target, SizeClass size_class, From from, void** objects, size_t count) {
   size_t taken = FetchFrom(cpu, target, size_class, from, objects, count);
+  // Where only the capacity is exhausted, what lies on the piles of other nodes may be the memory that the target lacks.
+  const CommitBudget& budget = slabs_.arenas().budget();
+  const bool exhausted = budget.committed_bytes() + kHugePageBytes > budget.capacity_bytes();
+  if (taken == 0 && exhausted && SortPiles(kSortedAtOnceCount)) {
+    taken = FetchFrom(cpu, target, size_class, from, objects, count);
+  }
   if (taken != 0) return taken;
   placement_.Depart(target, [&](size_t window) -> PlacementPolicy::Given {
     taken = FetchFrom(cpu, window, size_class, from, objects, count);
@@ -125,7 +136,9 @@ size_t CpuCache::Fetch(int cpu, size_t target, SizeClass size_class, From from, 
     // The first one may be borrowed, from a larger class.
     const size_t first_bytes = BytesOf(slabs_.ClassOf(objects[0]));
     // A full node is asked in vain each time: not for fewer blocks than there may be.
-    if (taken < count) taken += slabs_.bin(window, size_class).Allocate(objects + taken, count - taken);
+    if (taken < count) {
+      taken += FetchFromSlabs(window, size_class, From::kClass, objects + taken, count - taken);
+    }
     return {.count = taken, .bytes = first_bytes + (taken - 1) * BytesOf(size_class)};
   });
   return taken;
@@ -154,7 +167,7 @@ void* CpuCache::Refill(int cpu, SizeClass size_class, From from, size_t* fetched
 }
 
 size_t CpuCache::StartDraining(size_t wanted_bytes, Kept kept) {
-  SortPiles();
+  if (kept == Kept::kCaches) (void)SortPiles(SIZE_MAX);
   const size_t window_count = slabs_.arenas().window_count();
   std::array<uint64_t, kMaxClassCount> kept_free_counts{};
   for (size_t i = 0; i < slabs_.classes().class_count(); ++i) {
@@ -439,6 +452,7 @@ void CpuCache::Return(int cpu, SizeClass size_class, void* const* objects, size_
       hand_overs_[window].count.fetch_add(1, std::memory_order_relaxed);
       hand_overs_[window].block_count.fetch_add(some_count, std::memory_order_relaxed);
     }
+    if (!piles_.empty() && piles_[window]->HasIdle()) SortIdle(window);
     SlabBin& bin = slabs_.bin(window, size_class);
     // The count first, which mostly says that there is nothing to look for.
     if (bin.draining_slot_count() != 0 && std::any_of(some, some + some_count, drains)) {
@@ -464,35 +478,57 @@ size_t CpuCache::PutInDepot(size_t window, size_t group, SizeClass size_class, v
   return put + depots.Put(group, size_class, BytesOf(size_class), objects + put, count - put);
 }
 
-// Returns how many it took: none where memory is wanted now.
+// Returns how many it took: none where memory is wanted now, or where the pages had better empty, since they are on a lower
+// rung and the top one may be had.
 size_t CpuCache::PutOnPile(size_t window, SizeClass size_class, void* const* objects, size_t count) {
   if (piles_.empty() || BytesOf(size_class) < Pile::kLeastObjectBytes) return 0;
-  if (slabs_.arenas().budget().Exceeded()) return 0;
-  Pile& pile = *piles_[window];
-  if (pile.IsStale()) (void)SortPile(window);
-  return pile.Put(size_class, objects, count);
+  ArenaSet& arenas = slabs_.arenas();
+  if (arenas.budget().Exceeded() || arenas.arena(window).MayClimb()) return 0;
+  return piles_[window]->Put(size_class, objects, count);
 }
 
-// As many as lie there now: what other threads free meanwhile is theirs. True: there were some.
-bool CpuCache::SortPile(size_t window) {
+// Some of what lay on the pile through a whole period: the rest at the next calls.
+void CpuCache::SortIdle(size_t window) {
+  std::array<void*, kBatchMaxCount> objects;
+  for (size_t sorted_count = 0; sorted_count < kSortedAtOnceCount;) {
+    SizeClass size_class{};
+    const size_t taken = piles_[window]->TakeIdle(&size_class, objects.data(), objects.size());
+    if (taken == 0) return;
+    slabs_.bin(window, size_class).Free(objects.data(), taken);
+    sorted_count += taken;
+  }
+}
+
+// Up to most_count of those that lie there now: what other threads free meanwhile is theirs. True: there were some.
+bool CpuCache::SortPile(size_t window, size_t most_count) {
   Pile& pile = *piles_[window];
   if (pile.IsEmpty()) return false;
-  bool sorted = false;
   std::array<void*, kBatchMaxCount> objects;
-  for (size_t i = 0; i < kMaxClassCount; ++i) {
-    for (size_t left = pile.count(ToSizeClass(i)); left != 0;) {
+  for (size_t i = 0; i < kMaxClassCount && most_count != 0; ++i) {
+    for (size_t left = std::min(pile.count(ToSizeClass(i)), most_count); left != 0;) {
       const size_t taken = pile.Take(ToSizeClass(i), objects.data(), std::min(left, objects.size()));
       if (taken == 0) break;
-      sorted = true;
       slabs_.bin(window, ToSizeClass(i)).Free(objects.data(), taken);
       left -= taken;
+      most_count -= taken;
     }
   }
+  return true;
+}
+
+bool CpuCache::SortPiles(size_t most_count) {
+  bool sorted = false;
+  for (size_t window = 0; window < piles_.size(); ++window) sorted |= SortPile(window, most_count);
   return sorted;
 }
 
-void CpuCache::SortPiles() {
-  for (size_t window = 0; window < piles_.size(); ++window) (void)SortPile(window);
+void CpuCache::SetPilesApart(LiveMemory* live) const {
+  std::array<uint64_t, kMaxClassCount> counts{};
+  AddPiles(counts.data());
+  for (size_t i = 0; i < slabs_.classes().class_count(); ++i) live->counts[i] -= std::min(live->counts[i], counts[i]);
+  const uint64_t bytes = std::min(live->used_bytes, Bytes(counts));
+  live->used_bytes -= bytes;
+  live->other_bytes += bytes;
 }
 
 // Objects of one class to their slabs; neighbours in the batch that share a window go under one lock.
@@ -526,7 +562,7 @@ bool CpuCache::Drain() {
       }
     }
   }
-  for (size_t window = 0; window < piles_.size(); ++window) drained |= SortPile(window);
+  drained |= SortPiles(SIZE_MAX);
   drain_owned_.store(false, std::memory_order_release);
   drain_owned_.notify_all();
   return drained || waited;

@@ -66,9 +66,11 @@ class CpuCache {
 
   // Every cached block back to its slab. Who finds another thread at it waits. True: there were some, or it waited.
   bool Drain();
-  // What lies on the piles goes to its slabs, since memory is wanted. Cost: a read for each window; some ten nanoseconds
-  // for each object.
-  void SortPiles();
+  // Up to most_count objects of each pile go to their slabs, since memory is wanted. True: there were some. Cost: a read for
+  // each window; some twenty nanoseconds for each object.
+  bool SortPiles(size_t most_count);
+  // What lies on piles is counted as used by the slabs; here it is told apart, as memory that is there for others.
+  void SetPilesApart(LiveMemory* live) const;
   // The class has a handle (SlabCache), whose frees do not look at tags: they would put blocks that drain into magazines,
   // from where they would be handed out again.
   void NoteHandle(SizeClass size_class);
@@ -149,6 +151,7 @@ class CpuCache {
   void* Refill(int cpu, SizeClass size_class, From from, size_t* fetched_count);
   size_t Fetch(int cpu, size_t target, SizeClass size_class, From from, void** objects, size_t count);
   size_t FetchFrom(int cpu, size_t window, SizeClass size_class, From from, void** objects, size_t count);
+  size_t FetchFromSlabs(size_t window, SizeClass size_class, From from, void** objects, size_t count);
   // Magazines of a class with a handle while slabs of it drain. All relaxed: what they decide is a matter of cost.
   struct Guarded {
     std::atomic<bool> has_handle{false};
@@ -180,7 +183,8 @@ class CpuCache {
   void Surplus(SizeClass size_class, void* const* objects, size_t count);
   size_t PutInDepot(size_t window, size_t group, SizeClass size_class, void* const* objects, size_t count);
   size_t PutOnPile(size_t window, SizeClass size_class, void* const* objects, size_t count);
-  bool SortPile(size_t window);
+  void SortIdle(size_t window);
+  bool SortPile(size_t window, size_t most_count);
 
   SlabSet& slabs_;
   PlacementPolicy& placement_;

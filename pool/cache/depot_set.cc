@@ -45,7 +45,7 @@ size_t DepotSet::Take(size_t group, SizeClass size_class, size_t object_bytes, v
 size_t DepotSet::TakeIdle(const ClassTable& classes, SizeClass* size_class, void** objects, size_t count) {
   const uint32_t full_count = full_count_.load(std::memory_order_relaxed);
   full_count_.store(full_count + 1, std::memory_order_relaxed);
-  if (full_count % kFullPerLook != 0) return 0;
+  if (full_count % (kFullPerLook * depots_.size()) != 0) return 0;
   const size_t from = hand_.load(std::memory_order_relaxed);
   for (size_t i = 0; i < kMaxClassCount; ++i) {
     const size_t number = (from + i) % kMaxClassCount;

@@ -51,7 +51,7 @@ class DepotSet {
 
   // Room for those that are in use, for who found none: up to `count` objects of a class that was not put or taken since the
   // clock hand passed it last; *size_class tells which. 0: the hand went round and found none, or it is not its turn, which
-  // comes once in kFullPerLook calls.
+  // comes once in kFullPerLook calls for each depot.
   size_t TakeIdle(const ClassTable& classes, SizeClass* size_class, void** objects, size_t count);
 
   // In all depots.

@@ -1,9 +1,10 @@
 // Pile: free blocks of one node that its depots have no room for and that are not sorted into their slabs yet.
 //
 // Shape      per class a stack of chunks, each an array of pointers; chunks come from metadata memory and stay with the pile.
-//            Sorting a block costs some ten nanoseconds and is for others: for a class that lacks a slab, for a page that
-//            may go. So whoever needs a slab, a run or memory back sorts the pile first (CpuCache::SortPile), and until
-//            then the class itself takes its blocks back as they came. What nobody took from for decay_seconds is sorted too.
+//            Sorting a block costs some twenty nanoseconds and is for others: for a class that lacks a slab, for a page
+//            that may go. So whoever needs a slab, a run or memory back sorts of the pile first (CpuCache::SortPile), and
+//            until then the class itself takes its blocks back as they came. What lay there through a whole period of
+//            decay_seconds is idle, and is sorted too.
 // Units      objects
 // Owner      the CpuCache: one per window
 // Threads    any; each stack is guarded by its mutex (rank kDepot), the spare chunks by another; no two are held together
@@ -29,20 +30,23 @@ class Pile {
  public:
   static constexpr size_t kLeastObjectBytes = 1024;
 
+  // decay_ns 0: nothing is ever idle.
   Pile(int node_id, uint64_t decay_ns, OsMemory& os, MetadataMemory& metadata)
       : node_id_(node_id), decay_ns_(decay_ns), os_(os), metadata_(metadata) {}
 
   size_t Put(SizeClass size_class, void* const* objects, size_t count);
   // The newest ones.
   size_t Take(SizeClass size_class, void** objects, size_t count);
+  // Whether any are idle; looks anew once in decay_ns.
+  bool HasIdle();
+  // Up to `count` of them, of one class.
+  size_t TakeIdle(SizeClass* size_class, void** objects, size_t count);
 
   uint64_t count(SizeClass size_class) const {
     return stacks_[ToSize(size_class)].count.load(std::memory_order_relaxed);
   }
-  // A hint, as count is.
+  // True only where nothing lies here, but for what another thread is about to put or to sort.
   bool IsEmpty() const { return total_count_.load(std::memory_order_relaxed) == 0; }
-  // Something lies here, and since decay_ns nobody took any. Never where decay_ns is 0.
-  bool IsStale() const;
 
  private:
   // A page of metadata memory.
@@ -58,9 +62,12 @@ class Pile {
   struct alignas(64) Stack {
     Mutex mutex{LockRank::kDepot};
     Chunk* top HUGEPOOL_GUARDED_BY(mutex) = nullptr;
-    std::atomic<uint64_t> count{0};  // written under mutex; read without it, relaxed, as a hint and by statistics
+    uint64_t least_count HUGEPOOL_GUARDED_BY(mutex) = 0;  // since the period began
+    std::atomic<uint64_t> idle_count{0};                  // written under mutex, as is
+    std::atomic<uint64_t> count{0};                       // this one; read without it, relaxed, as hints
   };
 
+  size_t TakeLocked(Stack& stack, void** objects, size_t count, Chunk** emptied) HUGEPOOL_REQUIRES(stack.mutex);
   // Without an object; nullptr: no memory.
   Chunk* TakeSpareChunk() HUGEPOOL_EXCLUDES(spare_mutex_);
   void PutSpareChunks(Chunk* first) HUGEPOOL_EXCLUDES(spare_mutex_);
@@ -70,8 +77,10 @@ class Pile {
   OsMemory& os_;
   MetadataMemory& metadata_;
   std::array<Stack, kMaxClassCount> stacks_;
-  std::atomic<uint64_t> total_count_{0};  // relaxed: a hint
-  std::atomic<uint64_t> used_ns_{0};      // when it began, or was last taken from. Relaxed: a hint
+  // Relaxed: hints. total_count_ is never less than what lies here.
+  std::atomic<uint64_t> total_count_{0};
+  std::atomic<uint64_t> period_start_ns_{0};
+  std::atomic<bool> has_idle_{false};
   Mutex spare_mutex_{LockRank::kDepot};
   Chunk* spare_ HUGEPOOL_GUARDED_BY(spare_mutex_) = nullptr;
 };

@@ -177,12 +177,12 @@ TEST(DepotSet, WhatNobodyUsesMakesWayForWhatIsUsed) {
   ASSERT_EQ(set.Put(0, {1, 2}, kOld), 2u);
   ASSERT_EQ(set.Put(1, {3, 4}, kOld), 2u);
   std::set<uintptr_t> made_way;
-  for (size_t i = 0; i < 4 * DepotSet::kFullPerLook; ++i) {
+  for (size_t i = 0; i < 8 * DepotSet::kFullPerLook; ++i) {
     (void)set.Put(0, {100}, kNew);
     SizeClass idle_class{};
     std::array<void*, 8> idle;
     const size_t count = set.depots->TakeIdle(classes, &idle_class, idle.data(), idle.size());
-    if (i < DepotSet::kFullPerLook) {
+    if (i < 2 * DepotSet::kFullPerLook) {
       EXPECT_EQ(count, 0u) << "it was used lately";
     }
     if (count != 0) {

@@ -24,6 +24,7 @@ namespace {
 using ::hugepool::testing::Call;
 using ::hugepool::testing::Complaint;
 using ::hugepool::testing::EachNode;
+using ::hugepool::testing::FourNodes;
 using ::hugepool::testing::kMiB;
 using ::hugepool::testing::MakePool;
 using ::hugepool::testing::OneNode;
@@ -48,6 +49,17 @@ struct Heap {
     std::vector<uintptr_t> numbers;
     for (void* object : objects) numbers.push_back(reinterpret_cast<uintptr_t>(object));
     return numbers;
+  }
+  // All that are idle; returns how many.
+  size_t TakeIdle() {
+    size_t count = 0;
+    SizeClass size_class{};
+    std::array<void*, 7> objects;
+    while (const size_t taken = pile.TakeIdle(&size_class, objects.data(), objects.size())) {
+      EXPECT_EQ(size_class, kClass);
+      count += taken;
+    }
+    return count;
   }
 
   SimulatedOs os;
@@ -118,25 +130,33 @@ TEST(Pile, UsesItsChunksAgain) {
   EXPECT_EQ(heap.os.mapping_count(), mapping_count);
 }
 
-TEST(Pile, IsStaleWhenNobodyTookForAsLongAsMemoryIsKept) {
+TEST(Pile, WhatLiesThereThroughAPeriodIsIdle) {
   Heap heap;
-  EXPECT_FALSE(heap.pile.IsStale());
   heap.Put(1, 100);
-  heap.os.AdvanceNs(kDecayNs - 1);
-  heap.Put(101, 1);
-  EXPECT_FALSE(heap.pile.IsStale());
-  heap.os.AdvanceNs(1);
-  EXPECT_TRUE(heap.pile.IsStale());
-  heap.Take(1);
-  EXPECT_FALSE(heap.pile.IsStale());
   heap.os.AdvanceNs(kDecayNs);
-  EXPECT_TRUE(heap.pile.IsStale());
-  heap.Take(100);
-  EXPECT_FALSE(heap.pile.IsStale()) << "nothing lies there";
+  EXPECT_FALSE(heap.pile.HasIdle()) << "a period begins";
+  heap.Put(101, 10);
+  heap.Take(30);
+  heap.Put(201, 50);
+  heap.os.AdvanceNs(kDecayNs - 1);
+  EXPECT_FALSE(heap.pile.HasIdle());
+  heap.os.AdvanceNs(1);
+  EXPECT_TRUE(heap.pile.HasIdle());
+  EXPECT_EQ(heap.TakeIdle(), 80u) << "the least that lay there meanwhile";
+  EXPECT_FALSE(heap.pile.HasIdle());
+  EXPECT_EQ(heap.pile.count(kClass), 50u);
+  // Now all of it lies still.
+  heap.os.AdvanceNs(kDecayNs);
+  EXPECT_TRUE(heap.pile.HasIdle());
+  heap.Take(20);
+  EXPECT_EQ(heap.TakeIdle(), 30u) << "no more than there is";
+  EXPECT_TRUE(heap.pile.IsEmpty());
   Heap for_ever(0);
-  for_ever.Put(1, 1);
-  for_ever.os.AdvanceNs(1000 * kDecayNs);
-  EXPECT_FALSE(for_ever.pile.IsStale());
+  for (int i = 0; i < 3; ++i) {
+    for_ever.Put(1, 1);
+    for_ever.os.AdvanceNs(1000 * kDecayNs);
+    EXPECT_FALSE(for_ever.pile.HasIdle());
+  }
 }
 
 TEST(Pile, LosesAndDoublesNothingBetweenThreads) {
@@ -265,13 +285,55 @@ TEST_F(PiledPool, WhatIsFreedWhileThePoolIsLargerThanItMayBeGoesBackAtOnce) {
 TEST_F(PiledPool, WhatNobodyTakesForAWhileIsSorted) {
   Heap(4096, 8000);
   EXPECT_GT(pool_->Stats().piled_bytes, 0u);
-  os_.AdvanceNs(uint64_t{options_.decay_seconds} * 1'000'000'000);
-  // Any free that its caches have no room for.
-  std::vector<void*> others;
-  for (size_t i = 0; i < 200; ++i) others.push_back(pool_->Allocate(4096));
-  os_.AdvanceNs(uint64_t{options_.decay_seconds} * 1'000'000'000);
-  for (void* const block : others) pool_->Deallocate(block);
-  EXPECT_LE(pool_->Stats().piled_bytes, 200u * 4096);
+  // A few come and go, enough that caches overflow; no class lacks a slab.
+  constexpr size_t kFew = 200;
+  for (int period = 0; period < 3; ++period) {
+    os_.AdvanceNs(uint64_t{options_.decay_seconds} * 1'000'000'000);
+    std::vector<void*> few;
+    for (size_t i = 0; i < kFew; ++i) few.push_back(pool_->Allocate(4096));
+    for (void* const block : few) pool_->Deallocate(block);
+  }
+  EXPECT_LE(pool_->Stats().piled_bytes, kFew * 4096);
+}
+
+TEST_F(PiledPool, ALargePileIsSortedBitByBit) {
+  constexpr size_t kCount = 30'000;
+  Heap(1024, kCount);
+  const uint64_t piled_bytes = pool_->Stats().piled_bytes;
+  void* const block = pool_->Allocate(9000);
+  EXPECT_GE(pool_->Stats().piled_bytes, piled_bytes - 8192 * 1024);
+  EXPECT_LT(pool_->Stats().piled_bytes, piled_bytes - 8000 * 1024);
+  pool_->Deallocate(block);
+}
+
+TEST_F(PiledPool, WhatIsFreedOnALowerRungLeavesItWhenThereIsRoomAbove) {
+  os_.SetFreeHugePages(0, 0);
+  Heap(4096, 8000);
+  EXPECT_GT(pool_->Stats().piled_bytes, 0u) << "the next page would be no better";
+  EXPECT_GT(pool_->Stats().DegradedBytes(), 30 * kMiB);
+  os_.SetFreeHugePages(0, 64);
+  os_.AdvanceNs(10'000'000);
+  Heap(4096, 8000);
+  EXPECT_EQ(pool_->Stats().piled_bytes, 0u);
+}
+
+// The capacity is one for all nodes.
+TEST(PiledPools, AnotherNodesPileGivesWayBeforeANodeDeparts) {
+  SimulatedOs os(EachNode(64, 1024 * kMiB));
+  PoolOptions options;
+  options.capacity_bytes = 32 * kMiB;
+  options.cache_bytes_per_cpu = 256 << 10;
+  const auto pool = MakePool(options, os, FourNodes());
+  SimulatedOs::SetCpu(2);
+  std::vector<void*> blocks(7600);
+  for (void*& block : blocks) ASSERT_NE(block = pool->Allocate(4096), nullptr);
+  for (void* const block : blocks) pool->Deallocate(block);
+  ASSERT_GT(pool->Stats().piled_bytes, 20 * kMiB);
+  SimulatedOs::SetCpu(0);
+  for (size_t i = 0; i < 2000; ++i) ASSERT_EQ(os.NodeOf(blocks[i] = pool->Allocate(9000)), 0) << i;
+  for (const NodeStats& node : pool->Stats().nodes) EXPECT_EQ(node.departure_count, 0u);
+  for (size_t i = 0; i < 2000; ++i) pool->Deallocate(blocks[i]);
+  EXPECT_EQ(Complaint(*pool), "");
 }
 
 // Records are sorted at once: their pointers would take an eighth of what they name.
