@@ -57,7 +57,8 @@ Held HeldByTheRealOne(const Load& load) {
   internal::PlacementPolicy policy(Placement::Local(), *arenas.set);
   Error error;
   const auto slabs = internal::SlabSet::Create(*arenas.set, arenas.metadata, &error);
-  const auto cache = CpuCache::Create(CpuCacheMode::kLocked, *slabs, policy, load.cache_bytes, 10, arenas.metadata, &error);
+  const auto cache =
+      CpuCache::Create(CpuCacheMode::kLocked, *slabs, policy, load.cache_bytes, 10, arenas.metadata, &error);
   EXPECT_NE(cache, nullptr) << error.ToString();
   const internal::SizeClass size_class = ClassFor(load.object_bytes);
   std::mt19937_64 random(3);
