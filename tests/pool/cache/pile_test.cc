@@ -342,16 +342,21 @@ TEST_F(PiledPool, SmallBlocksAreNotPiled) {
   EXPECT_EQ(pool_->Stats().piled_bytes, 0u);
 }
 
-TEST_F(PiledPool, ADoubleFreeIsFoundWhenThePileIsSorted) {
-  EXPECT_DEATH(
-      {
-        std::vector<void*> blocks;
-        for (size_t i = 0; i < 4000; ++i) blocks.push_back(pool_->Allocate(4096));
-        for (void* const block : blocks) pool_->Deallocate(block);
-        pool_->Deallocate(blocks[0]);
-        (void)pool_->Trim(0);
-      },
-      "double free");
+// The pool is made in the process that ends: in a forked child it would be its parent's.
+TEST(PileDeathTest, ADoubleFreeIsFoundWhenThePileIsSorted) {
+  const auto free_twice = [] {
+    SimulatedOs os(EachNode(64, 1024 * kMiB));
+    PoolOptions options;
+    options.capacity_bytes = 64 * kMiB;
+    options.cache_bytes_per_cpu = 256 << 10;
+    const auto pool = MakePool(options, os, OneNode());
+    std::vector<void*> blocks;
+    for (size_t i = 0; i < 4000; ++i) blocks.push_back(pool->Allocate(4096));
+    for (void* const block : blocks) pool->Deallocate(block);
+    pool->Deallocate(blocks[0]);
+    (void)pool->Trim(0);
+  };
+  EXPECT_DEATH(free_twice(), "hugepool.*double free");
 }
 
 }  // namespace
