@@ -158,8 +158,18 @@ TEST_P(RemoteFree, AnIdleHomeLosesNothing) {
   // Two CPUs' caches and the depot of one node.
   EXPECT_LE(stats.cached_bytes, 3 * pool->options().cache_bytes_per_cpu);
   EXPECT_GT(stats.cached_bytes, 0u);
-  // What the depot had no room for is whole slabs again: other sizes can have their pages.
-  EXPECT_LE(StatsOf(stats, home_).used_bytes, 4 * pool->options().cache_bytes_per_cpu);
+  // What the depot had no room for is home's: another size gets those pages before the pool grows.
+  const uint64_t committed_bytes = CommittedBytes(*pool, home_);
+  constexpr size_t kOtherBytes = 3 * kBlockBytes;
+  blocks.clear();
+  OnCpu(home_cpu_, [&] {
+    for (uint64_t bytes = 0; bytes < committed_bytes * 3 / 4; bytes += kOtherBytes) {
+      blocks.push_back(pool->Allocate(kOtherBytes));
+      EXPECT_EQ(pool->NodeOf(blocks.back()), home_);
+    }
+  });
+  EXPECT_LE(CommittedBytes(*pool, home_), committed_bytes + kHugePage) << "and a page ahead";
+  for (void* const block : blocks) pool->Deallocate(block);
   EXPECT_EQ(pool->Trim(0), 0u);
   EXPECT_EQ(pool->Stats().cached_bytes, 0u);
 }
