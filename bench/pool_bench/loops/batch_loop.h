@@ -66,7 +66,8 @@ void BatchLoop(benchmark::State& state, ShelfType& shelf, FreeOrder free_order, 
   MappedArray<void*> blocks(block_count);
   const uint64_t stamp = FirstStamp(state);
   size_t round = 0;
-  const auto batch = [&] {
+  // At both of its calls the loops stand in this function, with what they use in registers.
+  const auto batch = [&]() __attribute__((always_inline)) {
     for (size_t i = 0; i < block_count; ++i) {
       blocks[i] = hands.Allocate(bytes, stamp + i);
       if (blocks[i] == nullptr) [[unlikely]]
