@@ -22,8 +22,6 @@ constexpr size_t kMaxNameLength = 64;
 // Looks at how the slabs lie, for each time that as much as is used left them or came back, and bytes between two at least.
 constexpr uint64_t kLooksPerTurnover = 32;
 constexpr uint64_t kMinLookBytes = uint64_t{8} << 20;
-// Objects of each pile that are sorted before a run is taken: some hundred microseconds.
-constexpr size_t kSortedBeforeRunCount = 8192;
 
 bool Refuse(Error* error, std::string message, std::string mend) {
   *error = Error{.code = ErrorCode::kInvalidArgument,
@@ -248,7 +246,7 @@ void PoolCore::DrainHoles(const LiveMemory& live) {
   if (hole_bytes < options_.page_bytes) return;
   try {
     const size_t draining_bytes = cache_->StartDraining(hole_bytes, CpuCache::Kept::kChance);
-    if (draining_bytes != 0) (void)cache_->Drain();
+    if (draining_bytes != 0) (void)cache_->Drain(CpuCache::kSortedAtOnceCount);
     hole_watch_.NoteDraining(draining_bytes);
   } catch (const std::bad_alloc&) {
     // No memory for the list: what is free stays where it is.
@@ -258,10 +256,11 @@ void PoolCore::DrainHoles(const LiveMemory& live) {
 void* PoolCore::AllocateRun(size_t bytes) {
   if (bytes > arenas_->budget().capacity_bytes()) return nullptr;
   const size_t slot_count = (bytes + kSlotBytes - 1) / kSlotBytes;
-  (void)cache_->SortPiles(kSortedBeforeRunCount);
+  (void)cache_->SortPiles(CpuCache::kSortedAtOnceCount);
   const size_t target = placement_->Target(os_.CurrentCpu());
   const auto attempt = [&] {
     void* found = arenas_->AllocateRun(target, slot_count);
+    if (found == nullptr && cache_->SortPiles(SIZE_MAX)) found = arenas_->AllocateRun(target, slot_count);
     if (found != nullptr) return found;
     placement_->Depart(target, [&](size_t window) -> PlacementPolicy::Given {
       found = arenas_->AllocateRun(window, slot_count);

@@ -180,15 +180,8 @@ PageIndex NodeArena::PopulateOne(Region region) {
 void NodeArena::NotePopulated(PageIndex unit, const PopulatedPage& populated) {
   pages_.MarkPresent(unit, populated.backing, populated.unverified);
   unverified_count_ += populated.unverified ? pages_.UnitPageCount(unit) : 0;
-  NoteDegraded();
-}
-
-void NodeArena::NoteDegraded() {
-  size_t count = 0;
-  for (size_t i = static_cast<size_t>(backing_.top_rung()) + 1; i < kBackingCount; ++i) {
-    count += pages_.populated_count(static_cast<Backing>(i));
-  }
-  if ((count != 0) != degraded_.load(std::memory_order_relaxed)) degraded_.store(count != 0, std::memory_order_relaxed);
+  if (populated.backing > backing_.top_rung()) degraded_count_ += pages_.UnitPageCount(unit);
+  degraded_.store(degraded_count_ != 0, std::memory_order_relaxed);
 }
 
 // A giant page ahead of need would be memory that nobody may ever use: there is none.
@@ -350,8 +343,9 @@ bool NodeArena::GiveBackOne(Backing highest) {
       return false;
     }
     unverified_count_ -= pages_.page(*unit).unverified ? pages_.UnitPageCount(*unit) : 0;
+    if (pages_.page(*unit).backing > backing_.top_rung()) degraded_count_ -= pages_.UnitPageCount(*unit);
+    degraded_.store(degraded_count_ != 0, std::memory_order_relaxed);
     pages_.PutVacant(*unit);
-    NoteDegraded();
   }
   budget_.Return(backing_.UnitBytes(backing_.RegionAt(*unit)));
   return true;

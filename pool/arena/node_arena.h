@@ -81,7 +81,6 @@ class NodeArena {
   void* AllocateSpan(size_t slot_count, Region region);
   bool PopulateSpan(const Span& span);
   void NotePopulated(PageIndex unit, const PopulatedPage& populated) HUGEPOOL_REQUIRES(mutex_);
-  void NoteDegraded() HUGEPOOL_REQUIRES(mutex_);
   PageIndex PopulateOne(Region region);
   PageIndex Grow();
   bool GrowsInTurns(Region region) const { return backing_.UnitBytes(region) != kHugePageBytes; }
@@ -98,12 +97,13 @@ class NodeArena {
   Mutex mutex_{LockRank::kNodeArena};
   PageTable pages_ HUGEPOOL_GUARDED_BY(mutex_);
   uint64_t unverified_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
+  uint64_t degraded_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;  // pages that are present on a lower rung
   OsMemory& os_;
   const uint64_t decay_ns_;
   uint64_t period_start_ns_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
   size_t least_empty_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;  // pages, since the period began
   size_t idle_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;         // units that were empty all of the period before
-  std::atomic<bool> degraded_{false};    // pages lie on a lower rung. Relaxed: a hint; written under mutex_
+  std::atomic<bool> degraded_{false};    // degraded_count_ != 0. Relaxed: a hint; written under mutex_
   std::atomic<bool> ahead_busy_{false};  // one thread at a time populates ahead; a hint, orders nothing
   std::atomic<int> growth_turn_{0};      // 1: a thread populates a giant page
 };

@@ -115,6 +115,7 @@ bool NodeBacking::WorthTrying(Region region) const {
 
 bool NodeBacking::TopMayBeHad() {
   if (top_rung_ != Backing::kHugetlb) return true;
+  if (!hugetlb_mapped_) return false;
   const uint64_t now_ns = os_.NowNs();
   if (now_ns < look_at_ns_) return top_may_be_had_;
   look_at_ns_ = now_ns + kRetryAfterNs;

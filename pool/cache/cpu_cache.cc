@@ -17,8 +17,6 @@ constexpr size_t OutboxRow(size_t window) { return 1 + window; }
 constexpr size_t kClosedTurnovers = 16;
 // Of the objects of a class that stays, this part more than the caches take is kept free, for what varies.
 constexpr size_t kKeptFreePart = 64;
-// Objects of a pile that one call sorts, of each window: some hundred microseconds.
-constexpr size_t kSortedAtOnceCount = 8192;
 // One in so many frees looks whether it may open again.
 constexpr int64_t kFreesPerLook = 64;
 
@@ -122,13 +120,14 @@ size_t CpuCache::FetchFromSlabs(size_t window, SizeClass size_class, From from, 
 // Blocks of the target, or of the next window that has some, counted as departures.
 size_t CpuCache::Fetch(int cpu, size_t target, SizeClass size_class, From from, void** objects, size_t count) {
   size_t taken = FetchFrom(cpu, target, size_class, from, objects, count);
-  // Where only the capacity is exhausted, what lies on the piles of other nodes may be the memory that the target lacks.
+  if (taken != 0) return taken;
+  // Rather than to leave the node: all that lies on its pile, and, where only the capacity is exhausted, on those of others.
   const CommitBudget& budget = slabs_.arenas().budget();
   const bool exhausted = budget.committed_bytes() + kHugePageBytes > budget.capacity_bytes();
-  if (taken == 0 && exhausted && SortPiles(kSortedAtOnceCount)) {
+  if (exhausted ? SortPiles(SIZE_MAX) : !piles_.empty() && SortPile(target, SIZE_MAX)) {
     taken = FetchFrom(cpu, target, size_class, from, objects, count);
+    if (taken != 0) return taken;
   }
-  if (taken != 0) return taken;
   placement_.Depart(target, [&](size_t window) -> PlacementPolicy::Given {
     taken = FetchFrom(cpu, window, size_class, from, objects, count);
     if (taken == 0) return {};
@@ -498,19 +497,25 @@ void CpuCache::SortIdle(size_t window) {
   }
 }
 
-// Up to most_count of those that lie there now: what other threads free meanwhile is theirs. True: there were some.
-bool CpuCache::SortPile(size_t window, size_t most_count) {
-  Pile& pile = *piles_[window];
-  if (pile.IsEmpty()) return false;
+// As many as lie there now, most_count at most: what other threads free meanwhile is theirs. Returns how many.
+size_t CpuCache::SortPileOf(size_t window, SizeClass size_class, size_t most_count) {
   std::array<void*, kBatchMaxCount> objects;
+  size_t sorted_count = 0;
+  for (size_t left = std::min(piles_[window]->count(size_class), most_count); left != 0;) {
+    const size_t taken = piles_[window]->Take(size_class, objects.data(), std::min(left, objects.size()));
+    if (taken == 0) break;
+    slabs_.bin(window, size_class).Free(objects.data(), taken);
+    left -= taken;
+    sorted_count += taken;
+  }
+  return sorted_count;
+}
+
+// True: there were some.
+bool CpuCache::SortPile(size_t window, size_t most_count) {
+  if (piles_[window]->IsEmpty()) return false;
   for (size_t i = 0; i < kMaxClassCount && most_count != 0; ++i) {
-    for (size_t left = std::min(pile.count(ToSizeClass(i)), most_count); left != 0;) {
-      const size_t taken = pile.Take(ToSizeClass(i), objects.data(), std::min(left, objects.size()));
-      if (taken == 0) break;
-      slabs_.bin(window, ToSizeClass(i)).Free(objects.data(), taken);
-      left -= taken;
-      most_count -= taken;
-    }
+    most_count -= SortPileOf(window, ToSizeClass(i), most_count);
   }
   return true;
 }
@@ -528,7 +533,7 @@ void CpuCache::Surplus(SizeClass size_class, void* const* objects, size_t count)
   });
 }
 
-bool CpuCache::Drain() {
+bool CpuCache::Drain(size_t most_piled_count) {
   if (regions_ == nullptr) return false;
   bool waited = false;
   while (drain_owned_.exchange(true, std::memory_order_acquire)) {
@@ -552,7 +557,7 @@ bool CpuCache::Drain() {
       }
     }
   }
-  drained |= SortPiles(SIZE_MAX);
+  drained |= SortPiles(most_piled_count);
   drain_owned_.store(false, std::memory_order_release);
   drain_owned_.notify_all();
   return drained || waited;
@@ -576,9 +581,9 @@ void CpuCache::CloseRetired() {
   for (size_t i = kClassCount; i < classes.class_count(); ++i) {
     if (!classes.IsRetired(ToSizeClass(i))) continue;
     for (const auto& depot : depots_) found |= depot->count(ToSizeClass(i)) != 0;
-    for (const auto& pile : piles_) found |= pile->count(ToSizeClass(i)) != 0;
+    for (size_t window = 0; window < piles_.size(); ++window) (void)SortPileOf(window, ToSizeClass(i), SIZE_MAX);
   }
-  if (found) (void)Drain();
+  if (found) (void)Drain(0);
 }
 
 }  // namespace hugepool::internal

@@ -46,7 +46,7 @@ inline constexpr uint32_t kMissesPerSteal = 8;
 
 class CpuCache {
  public:
-  // decay_seconds: after which a pile that nobody takes from is sorted; 0: never.
+  // decay_seconds: what lay on a pile through a whole such period is sorted; 0: never.
   static std::unique_ptr<CpuCache> Create(CpuCacheMode mode, SlabSet& slabs, PlacementPolicy& placement,
                                           size_t budget_bytes, uint32_t decay_seconds, MetadataMemory& metadata,
                                           Error* error);
@@ -64,8 +64,11 @@ class CpuCache {
   size_t AllocateBatch(SizeClass size_class, From from, void** objects, size_t count, size_t* fetched_count);
   void DeallocateBatch(SizeClass size_class, void* const* objects, size_t count);
 
-  // Every cached block back to its slab. Who finds another thread at it waits. True: there were some, or it waited.
-  bool Drain();
+  // Every cached block back to its slab, and up to so many of each pile. Who finds another thread at it waits. True: there were
+  // some, or it waited.
+  bool Drain(size_t most_piled_count = SIZE_MAX);
+  // What one call sorts of a pile for others, where it need not have all of it: some hundred microseconds.
+  static constexpr size_t kSortedAtOnceCount = 8192;
   // Up to most_count objects of each pile go to their slabs, since memory is wanted. True: there were some. Cost: a read for
   // each window; some twenty nanoseconds for each object.
   bool SortPiles(size_t most_count);
@@ -184,6 +187,7 @@ class CpuCache {
   size_t PutInDepot(size_t window, size_t group, SizeClass size_class, void* const* objects, size_t count);
   size_t PutOnPile(size_t window, SizeClass size_class, void* const* objects, size_t count);
   void SortIdle(size_t window);
+  size_t SortPileOf(size_t window, SizeClass size_class, size_t most_count);
   bool SortPile(size_t window, size_t most_count);
 
   SlabSet& slabs_;

@@ -82,6 +82,8 @@ bool Pile::HasIdle() {
 }
 
 size_t Pile::TakeIdle(SizeClass* size_class, void** objects, size_t count) {
+  // Before the look: a period that begins meanwhile sets it again.
+  has_idle_.store(false, std::memory_order_relaxed);
   for (size_t i = 0; i < kMaxClassCount; ++i) {
     Stack& stack = stacks_[i];
     if (stack.idle_count.load(std::memory_order_relaxed) == 0) continue;
@@ -97,9 +99,10 @@ size_t Pile::TakeIdle(SizeClass* size_class, void** objects, size_t count) {
     if (emptied != nullptr) PutSpareChunks(emptied);
     total_count_.fetch_sub(taken, std::memory_order_relaxed);
     *size_class = ToSizeClass(i);
-    if (taken != 0) return taken;
+    if (taken == 0) continue;
+    has_idle_.store(true, std::memory_order_relaxed);  // there may be more
+    return taken;
   }
-  has_idle_.store(false, std::memory_order_relaxed);
   return 0;
 }
 

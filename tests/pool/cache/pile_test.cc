@@ -317,6 +317,27 @@ TEST_F(PiledPool, WhatIsFreedOnALowerRungLeavesItWhenThereIsRoomAbove) {
   EXPECT_EQ(pool_->Stats().piled_bytes, 0u);
 }
 
+// There never will be a reserved page: what is free of them is for others.
+TEST(PiledPools, WhereReservedPagesCannotBeHadBlocksArePiledAllTheSame) {
+  SimulatedOs os(EachNode(64, 1024 * kMiB));
+  os.FailFrom(Call::kMapHugetlb, 0, ENOMEM);
+  PoolOptions options;
+  options.capacity_bytes = 64 * kMiB;
+  options.cache_bytes_per_cpu = 256 << 10;
+  const auto pool = MakePool(options, os, OneNode());
+  std::vector<void*> blocks(8000);
+  for (void*& block : blocks) ASSERT_NE(block = pool->Allocate(4096), nullptr);
+  for (void* const block : blocks) pool->Deallocate(block);
+  EXPECT_GT(pool->Stats().DegradedBytes(), 30 * kMiB);
+  EXPECT_GT(pool->Stats().piled_bytes, 20 * kMiB);
+}
+
+// Freed in this order no page is empty before all of the pile is sorted. What stays in depots and magazines, the first and the last
+// ones, lies in a few pages.
+void ShuffleMost(std::vector<void*>* blocks) {
+  std::shuffle(blocks->begin() + 1000, blocks->end() - 1000, std::mt19937(1));
+}
+
 // The capacity is one for all nodes.
 TEST(PiledPools, AnotherNodesPileGivesWayBeforeANodeDeparts) {
   SimulatedOs os(EachNode(64, 1024 * kMiB));
@@ -325,8 +346,9 @@ TEST(PiledPools, AnotherNodesPileGivesWayBeforeANodeDeparts) {
   options.cache_bytes_per_cpu = 256 << 10;
   const auto pool = MakePool(options, os, FourNodes());
   SimulatedOs::SetCpu(2);
-  std::vector<void*> blocks(7600);
-  for (void*& block : blocks) ASSERT_NE(block = pool->Allocate(4096), nullptr);
+  std::vector<void*> blocks(29'000);
+  for (void*& block : blocks) ASSERT_NE(block = pool->Allocate(1024), nullptr);
+  ShuffleMost(&blocks);
   for (void* const block : blocks) pool->Deallocate(block);
   ASSERT_GT(pool->Stats().piled_bytes, 20 * kMiB);
   SimulatedOs::SetCpu(0);
@@ -334,6 +356,30 @@ TEST(PiledPools, AnotherNodesPileGivesWayBeforeANodeDeparts) {
   for (const NodeStats& node : pool->Stats().nodes) EXPECT_EQ(node.departure_count, 0u);
   for (size_t i = 0; i < 2000; ++i) pool->Deallocate(blocks[i]);
   EXPECT_EQ(Complaint(*pool), "");
+}
+
+// The node is full, and what it has lies on its pile.
+TEST(PiledPools, ANodesOwnPileGivesWayBeforeItDeparts) {
+  SimulatedOs os(EachNode(16, 0));
+  PoolOptions options;
+  options.capacity_bytes = 256 * kMiB;
+  options.cache_bytes_per_cpu = 256 << 10;
+  for (const size_t bytes : {size_t{9000}, 8 * kMiB}) {
+    const auto pool = MakePool(options, os, FourNodes());
+    SimulatedOs::SetCpu(0);
+    std::vector<void*> blocks(29'000);
+    for (void*& block : blocks) ASSERT_NE(block = pool->Allocate(1024), nullptr);
+    ShuffleMost(&blocks);
+    for (void* const block : blocks) pool->Deallocate(block);
+    blocks.clear();
+    for (size_t sum = 0; sum + bytes <= 16 * kMiB; sum += bytes) {
+      blocks.push_back(pool->Allocate(bytes));
+      ASSERT_EQ(os.NodeOf(blocks.back()), 0) << sum;
+    }
+    for (const NodeStats& node : pool->Stats().nodes) EXPECT_EQ(node.departure_count, 0u);
+    for (void* const block : blocks) pool->Deallocate(block);
+    EXPECT_EQ(Complaint(*pool), "");
+  }
 }
 
 // Records are sorted at once: their pointers would take an eighth of what they name.
