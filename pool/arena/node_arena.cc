@@ -180,8 +180,9 @@ PageIndex NodeArena::PopulateOne(Region region) {
 void NodeArena::NotePopulated(PageIndex unit, const PopulatedPage& populated) {
   pages_.MarkPresent(unit, populated.backing, populated.unverified);
   unverified_count_ += populated.unverified ? pages_.UnitPageCount(unit) : 0;
-  if (populated.backing > backing_.top_rung()) degraded_count_ += pages_.UnitPageCount(unit);
-  degraded_.store(degraded_count_ != 0, std::memory_order_relaxed);
+  if (populated.backing > backing_.top_rung()) {
+    degraded_count_.fetch_add(pages_.UnitPageCount(unit), std::memory_order_relaxed);
+  }
 }
 
 // A giant page ahead of need would be memory that nobody may ever use: there is none.
@@ -343,8 +344,9 @@ bool NodeArena::GiveBackOne(Backing highest) {
       return false;
     }
     unverified_count_ -= pages_.page(*unit).unverified ? pages_.UnitPageCount(*unit) : 0;
-    if (pages_.page(*unit).backing > backing_.top_rung()) degraded_count_ -= pages_.UnitPageCount(*unit);
-    degraded_.store(degraded_count_ != 0, std::memory_order_relaxed);
+    if (pages_.page(*unit).backing > backing_.top_rung()) {
+      degraded_count_.fetch_sub(pages_.UnitPageCount(*unit), std::memory_order_relaxed);
+    }
     pages_.PutVacant(*unit);
   }
   budget_.Return(backing_.UnitBytes(backing_.RegionAt(*unit)));

@@ -56,7 +56,7 @@ class NodeArena {
   void Trim(size_t target_bytes) HUGEPOOL_EXCLUDES(mutex_);
 
   // Pages lie on a lower rung, and the top one may be had: they had better empty. A hint, without the lock.
-  bool MayClimb() { return degraded_.load(std::memory_order_relaxed) && backing_.TopMayBeHad(); }
+  bool MayClimb() { return degraded_count_.load(std::memory_order_relaxed) != 0 && backing_.TopMayBeHad(); }
 
   // What stands behind an address of a run.
   Backing BackingOf(const void* address) HUGEPOOL_EXCLUDES(mutex_);
@@ -97,13 +97,13 @@ class NodeArena {
   Mutex mutex_{LockRank::kNodeArena};
   PageTable pages_ HUGEPOOL_GUARDED_BY(mutex_);
   uint64_t unverified_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
-  uint64_t degraded_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;  // pages that are present on a lower rung
   OsMemory& os_;
   const uint64_t decay_ns_;
   uint64_t period_start_ns_ HUGEPOOL_GUARDED_BY(mutex_) = 0;
   size_t least_empty_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;  // pages, since the period began
   size_t idle_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;         // units that were empty all of the period before
-  std::atomic<bool> degraded_{false};    // degraded_count_ != 0. Relaxed: a hint; written under mutex_
+  std::atomic<size_t> degraded_count_{
+      0};  // pages present on a lower rung; written under mutex_, read without, relaxed, as a hint
   std::atomic<bool> ahead_busy_{false};  // one thread at a time populates ahead; a hint, orders nothing
   std::atomic<int> growth_turn_{0};      // 1: a thread populates a giant page
 };
