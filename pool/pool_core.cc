@@ -132,8 +132,8 @@ bool PoolCore::Build(const Topology& topology, Error* error) {
   if (cache_ == nullptr) return false;
   view_.pool_address = reinterpret_cast<uint64_t>(arenas_->WindowAddress(0));
   view_.pool_bytes = arenas_->window_count() * arenas_->window_bytes();
-  view_.slot_tags = arenas_->map().tags();
-  view_.class_lines = slabs_->classes().lines();
+  view_.tags_address = reinterpret_cast<uint64_t>(arenas_->map().tags()) - (view_.pool_address >> kSlotShift);
+  view_.class_tags = slabs_->classes().tags();
   if (!cache_->FillView(&view_, error)) return false;
   outboxes_ = cache_->Outboxes(view_);
   return true;
@@ -282,7 +282,7 @@ void PoolCore::Deallocate(void* block) noexcept {
   // What most come for: a block of another node.
   const uint64_t offset = reinterpret_cast<uint64_t>(block) - view_.pool_address;
   if (offset < view_.pool_bytes) {
-    const SlotTag tag = __atomic_load_n(view_.slot_tags + (offset >> kSlotShift), __ATOMIC_RELAXED);
+    const uint64_t tag = LoadTag(arenas_->map().tags(), offset >> kSlotShift);
     if (outboxes_.Push(block, offset, tag)) return;
   }
   DeallocateOther(block);

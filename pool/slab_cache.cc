@@ -31,9 +31,9 @@ std::optional<SlabCache> SlabCache::Create(std::shared_ptr<Pool> pool, size_t ob
   pool->core_->NoteHandle(size_class);
   SlabCache cache;
   const internal::PercpuView& view = pool->core_->view();
-  cache.magazine_of_cpu_0_ = view.magazines + internal::TagOf(size_class);
-  cache.window_bytes_ = view.window_bytes;
-  cache.rseq_offset_ = view.rseq_offset;
+  cache.objects_of_cpu_0_ = internal::ObjectsOf(view.objects, internal::TagOf(size_class));
+  cache.least_distance_ = view.least_distance;
+  cache.rseq_ = view.rseq;
   cache.pool_ = std::move(pool);
   cache.object_bytes_ = object_bytes;
   cache.footprint_bytes_ = cache.pool_->core_->classes().ObjectBytes(size_class);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <bit>
 #include <cmath>
+#include <cstddef>
 
 namespace hugepool::internal {
 namespace {
@@ -13,6 +14,8 @@ constexpr size_t kBatchMaxBytes = size_t{256} << 10;
 constexpr size_t kBatchShare = 8;
 constexpr size_t kHomeRow = 0;
 constexpr size_t OutboxRow(size_t window) { return 1 + window; }
+// Of a magazine that is open for no window: no address is that high.
+constexpr uint64_t kNoWindowEnd = uint64_t{1} << 63;
 // A class with a handle stays closed for no more frees than so many times its used objects.
 constexpr size_t kClosedTurnovers = 16;
 // Of the objects of a class that stays, this part more than the caches take is kept free, for what varies.
@@ -42,25 +45,26 @@ std::unique_ptr<CpuCache> CpuCache::Create(CpuCacheMode mode, SlabSet& slabs, Pl
 }
 
 bool CpuCache::FillView(PercpuView* view, Error* error) const {
-  ArenaSet& arenas = slabs_.arenas();
-  view->window_bytes =
-      placement_.CachesAnyWindow() ? arenas.window_count() * arenas.window_bytes() : arenas.window_bytes();
+  view->least_distance = -TakenBytes();
 #if HUGEPOOL_PERCPU_INLINE
-  view->rseq_offset = __rseq_offset;
+  view->rseq = {.descriptor = __rseq_offset + static_cast<int64_t>(offsetof(struct rseq, rseq_cs)),
+                .cpu_id = __rseq_offset + static_cast<int64_t>(offsetof(struct rseq, cpu_id))};
 #endif
-  view->magazines =
+  Magazine* const magazines =
       mode() == CpuCacheMode::kRseq ? regions_->magazines_of_cpu_0(kHomeRow) : CpuRegions::ClosedMagazines(error);
-  return view->magazines != nullptr;
+  if (magazines == nullptr) return false;
+  view->objects = magazines->objects;
+  return true;
 }
 
 CpuCache::OutboxView CpuCache::Outboxes(const PercpuView& view) const {
   const bool open = mode() == CpuCacheMode::kRseq;
   const size_t window_bytes = slabs_.arenas().window_bytes();
-  return {.magazines = open ? regions_->magazines_of_cpu_0(OutboxRow(0)) : view.magazines,
+  return {.objects = open ? regions_->magazines_of_cpu_0(OutboxRow(0))->objects : view.objects,
           .row_bytes = open ? regions_->row_bytes() : 0,
-          .window_bytes = window_bytes,
+          .least_distance = -uint64_t{window_bytes},
           .window_shift = static_cast<unsigned>(std::countr_zero(window_bytes)),
-          .rseq_offset = view.rseq_offset};
+          .rseq = view.rseq};
 }
 
 size_t CpuCache::BatchCount(SizeClass size_class) const {
@@ -205,8 +209,8 @@ void CpuCache::CloseForHandles() {
 void CpuCache::SetWindows(SizeClass size_class, bool closed) {
   regions_->ForEachRegion([&](size_t cpu, size_t row, CpuRegions::Region& region) {
     if (!region.tags.Has(TagOf(size_class))) return;
-    std::atomic_ref(region.magazines[TagOf(size_class)].header.window_address)
-        .store(closed ? NoWindow() : AddressOf(WindowOfRow(static_cast<int>(cpu), row)), std::memory_order_relaxed);
+    std::atomic_ref(region.magazines[TagOf(size_class)].header.window_end)
+        .store(closed ? kNoWindowEnd : EndOf(WindowOfRow(static_cast<int>(cpu), row)), std::memory_order_relaxed);
   });
 }
 
@@ -228,9 +232,9 @@ void CpuCache::OpenFor(int cpu, SizeClass size_class, size_t window) {
   CpuRegions::Region* const region = RegionOf(cpu, kHomeRow);
   if (region == nullptr) return;
   // Relaxed: where a block goes is a matter of cost, not of correctness.
-  const std::atomic_ref address(region->magazines[TagOf(size_class)].header.window_address);
-  if (address.load(std::memory_order_relaxed) != AddressOf(window)) {
-    address.store(AddressOf(window), std::memory_order_relaxed);
+  const std::atomic_ref end(region->magazines[TagOf(size_class)].header.window_end);
+  if (end.load(std::memory_order_relaxed) != EndOf(window)) {
+    end.store(EndOf(window), std::memory_order_relaxed);
   }
 }
 
@@ -238,12 +242,11 @@ void CpuCache::OpenFor(int cpu, SizeClass size_class, size_t window) {
 size_t CpuCache::RowFor(int cpu, size_t window, SizeClass size_class) {
   if (placement_.CachesAnyWindow()) return kHomeRow;
   const CpuRegions::Region* const region = RegionOf(cpu, kHomeRow);
-  uint64_t address = 0;
+  uint64_t end = 0;
   if (region != nullptr && Spills() && !IsClosed(size_class)) {
-    address =
-        std::atomic_ref(region->magazines[TagOf(size_class)].header.window_address).load(std::memory_order_relaxed);
+    end = std::atomic_ref(region->magazines[TagOf(size_class)].header.window_end).load(std::memory_order_relaxed);
   }
-  const bool open = address == 0 ? window == slabs_.arenas().HomeOfCpu(cpu) : address == AddressOf(window);
+  const bool open = end == 0 ? window == slabs_.arenas().HomeOfCpu(cpu) : end == EndOf(window);
   return open ? kHomeRow : OutboxRow(window);
 }
 
@@ -273,9 +276,9 @@ bool CpuCache::Grow(int cpu, size_t row, SizeClass size_class) {
   const size_t count = static_cast<size_t>(paid_bytes) / object_bytes;
   if (count != 0 && capacity == 0) {
     region.tags.Add(tag);
-    const uint64_t address = IsClosed(size_class) ? NoWindow() : AddressOf(WindowOfRow(cpu, row));
+    const uint64_t end = IsClosed(size_class) ? kNoWindowEnd : EndOf(WindowOfRow(cpu, row));
     uint64_t none = 0;
-    std::atomic_ref(magazine.header.window_address).compare_exchange_strong(none, address, std::memory_order_relaxed);
+    std::atomic_ref(magazine.header.window_end).compare_exchange_strong(none, end, std::memory_order_relaxed);
   }
   const size_t grown = count == 0 ? 0 : CpuRegions::Grow(magazine, count, limit);
   const int64_t left_bytes = paid_bytes - static_cast<int64_t>(grown * object_bytes);
@@ -350,13 +353,15 @@ void CpuCache::ReturnExcess(int cpu, size_t row, SizeClass size_class, const Mag
   }
 }
 
-uint64_t CpuCache::AddressOf(size_t window) const {
-  return reinterpret_cast<uint64_t>(slabs_.arenas().WindowAddress(window));
+// Of what addresses one magazine takes: a window, or all of them.
+uint64_t CpuCache::TakenBytes() const {
+  const ArenaSet& arenas = slabs_.arenas();
+  return arenas.window_bytes() * (placement_.CachesAnyWindow() ? arenas.window_count() : 1);
 }
 
-// Where no block lies.
-uint64_t CpuCache::NoWindow() const {
-  return AddressOf(0) + slabs_.arenas().window_count() * slabs_.arenas().window_bytes();
+// Where that ends. window: the first, where a magazine takes any.
+uint64_t CpuCache::EndOf(size_t window) const {
+  return reinterpret_cast<uint64_t>(slabs_.arenas().WindowAddress(window)) + TakenBytes();
 }
 
 // The window that a CPU's magazines are open for by themselves (the first, where they take any), or its outboxes of a row.

@@ -112,17 +112,17 @@ class CpuCache {
   // For a free block of a window for which this CPU's magazine is not open: into the outbox, by one sequence as the fast
   // path's. Constant while the pool lives.
   struct OutboxView {
-    Magazine* magazines = nullptr;  // of CPU 0 for window 0, by slot tag; zeros in another mode
-    size_t row_bytes = 0;           // to those for the next window
-    uint64_t window_bytes = 0;
+    void** objects = nullptr;  // of CPU 0's outbox for window 0 of tag 0; zeros in another mode
+    size_t row_bytes = 0;      // to those for the next window
+    uint64_t least_distance = 0;
     unsigned window_shift = 0;
-    int64_t rseq_offset = 0;
+    RseqOffsets rseq;
 
     // offset: from the first window. False, and nothing is done: another mode, an outbox that is full, closed or was
     // never opened (so for a tag that is no class's), a forked child. Deallocate knows what then.
     bool Push(void* object, uint64_t offset, uint64_t tag) const {
-      const size_t bytes = (offset >> window_shift) * row_bytes + tag * sizeof(Magazine);
-      return PercpuPush<false>(MagazineAt(magazines, bytes), window_bytes, rseq_offset, object);
+      void** const row = objects + (offset >> window_shift) * (row_bytes / sizeof(void*));
+      return PercpuPush<false>(ObjectsOf(row, tag), least_distance, rseq, object);
     }
   };
   // view: filled by FillView.
@@ -176,8 +176,8 @@ class CpuCache {
   int64_t Steal(int cpu, size_t row, size_t tag, int64_t needed_bytes);
   bool IsOn(int cpu) const { return slabs_.arenas().os().CurrentCpu() == cpu; }
   void ReturnExcess(int cpu, size_t row, SizeClass size_class, const Magazine& magazine);
-  uint64_t AddressOf(size_t window) const;
-  uint64_t NoWindow() const;
+  uint64_t TakenBytes() const;
+  uint64_t EndOf(size_t window) const;
   size_t WindowOfRow(int cpu, size_t row) const;
   void AddMagazines(uint64_t* counts) const;
   void AddDepots(uint64_t* counts) const;

@@ -6,7 +6,7 @@
 namespace hugepool::internal {
 
 inline namespace percpu_v1 {
-thread_local constinit LastFreed last_freed = {};
+thread_local constinit uint64_t last_freed_tag = 0;
 // Used: link-time optimization does not see the assembly that counts.
 __attribute__((used)) uint64_t percpu_abort_count = 0;
 }  // namespace percpu_v1

@@ -6,7 +6,6 @@ namespace hugepool::internal {
 namespace {
 
 constexpr size_t EntryOf(size_t bytes) { return (bytes + kTableStepBytes - 1) / kTableStepBytes; }
-constexpr uint16_t LinesOf(SizeClass size_class) { return static_cast<uint16_t>(TagOf(size_class) * kMagazineLines); }
 
 constexpr size_t Rounded(size_t bytes) {
   const size_t step = bytes >= kCacheLineFromBytes ? kCacheLineBytes : kMinAlignmentBytes;
@@ -15,20 +14,17 @@ constexpr size_t Rounded(size_t bytes) {
 
 }  // namespace
 
-static_assert(sizeof(std::atomic<uint16_t>) == sizeof(uint16_t));
-
 ClassTable::ClassTable() {
   std::copy(kSizeClasses.begin(), kSizeClasses.end(), infos_.begin());
-  for (size_t entry = 0; entry < lines_.size(); ++entry) {
+  for (size_t entry = 0; entry < tags_.size(); ++entry) {
     const size_t bytes = std::max<size_t>(entry * kTableStepBytes, 1);
-    lines_[entry].store(LinesOf(ClassFor(bytes)), std::memory_order_relaxed);
+    tags_[entry].store(TagOf(ClassFor(bytes)), std::memory_order_relaxed);
   }
 }
 
 SizeClass ClassTable::For(size_t bytes) const {
   if (bytes <= kMaxTableBytes) {
-    const size_t lines = lines_[EntryOf(bytes)].load(std::memory_order_acquire);
-    return ClassOfTag(static_cast<SlotTag>(lines / kMagazineLines));
+    return ClassOfTag(tags_[EntryOf(bytes)].load(std::memory_order_acquire));
   }
   SizeClass best = ClassFor(bytes);
   for (size_t i = kClassCount; i < class_count(); ++i) {
@@ -68,19 +64,19 @@ SizeClass ClassTable::Append(size_t object_bytes) {
 }
 
 // For each size the smallest class of at least that size that is not retired.
-void ClassTable::FillLines() {
-  std::array<uint16_t, kMaxTableBytes / kTableStepBytes + 1> exact{};  // by size; 0: there is none
+void ClassTable::FillTags() {
+  std::array<SlotTag, kMaxTableBytes / kTableStepBytes + 1> exact{};  // by size; 0: there is none
   for (size_t i = 0; i < class_count(); ++i) {
     const SizeClass size_class = ToSizeClass(i);
     if (ObjectBytes(size_class) > kMaxTableBytes || IsRetired(size_class)) continue;
-    exact[EntryOf(ObjectBytes(size_class))] = LinesOf(size_class);
+    exact[EntryOf(ObjectBytes(size_class))] = TagOf(size_class);
   }
   static_assert(kTableStepBytes <= kMinAlignmentBytes, "two classes would share an entry");
   // The last size of the table is that of a class which every pool has.
-  uint16_t lines = 0;
+  SlotTag tag = kFree;
   for (size_t entry = exact.size(); entry-- != 0;) {
-    if (exact[entry] != 0) lines = exact[entry];
-    if (lines_[entry].load(std::memory_order_relaxed) != lines) lines_[entry].store(lines, std::memory_order_release);
+    if (exact[entry] != kFree) tag = exact[entry];
+    if (tags_[entry].load(std::memory_order_relaxed) != tag) tags_[entry].store(tag, std::memory_order_release);
   }
 }
 
@@ -93,7 +89,7 @@ std::optional<SizeClass> ClassTable::Add(size_t bytes) {
   ++added_count_;
   if (!size_class) size_class = Append(object_bytes);
   uses_[ToSize(*size_class)].store(Use::kFixed, std::memory_order_relaxed);
-  FillLines();
+  FillTags();
   return size_class;
 }
 
@@ -112,7 +108,7 @@ void ClassTable::SetLearned(std::span<const size_t> sizes) {
     }
     uses_[ToSize(*size_class)].store(Use::kLearned, std::memory_order_relaxed);
   }
-  FillLines();
+  FillTags();
 }
 
 size_t ClassTable::learned_count() const {

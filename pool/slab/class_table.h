@@ -71,7 +71,7 @@ class ClassTable {
   // Ids below are in use.
   size_t class_count() const { return class_count_.load(std::memory_order_acquire); }
   // By (bytes + 15) / 16, to kMaxTableBytes.
-  const uint16_t* lines() const { return reinterpret_cast<const uint16_t*>(lines_.data()); }
+  const SlotTag* tags() const { return reinterpret_cast<const SlotTag*>(tags_.data()); }
 
  private:
   // Fixed: every pool's, or a user's.
@@ -80,7 +80,7 @@ class ClassTable {
   Use UseOf(SizeClass size_class) const { return uses_[ToSize(size_class)].load(std::memory_order_relaxed); }
   std::optional<SizeClass> Find(size_t object_bytes) const HUGEPOOL_REQUIRES(mutex_);
   SizeClass Append(size_t object_bytes) HUGEPOOL_REQUIRES(mutex_);
-  void FillLines() HUGEPOOL_REQUIRES(mutex_);
+  void FillTags() HUGEPOOL_REQUIRES(mutex_);
 
   std::array<SizeClassInfos, kMaxClassCount> infos_;
   std::array<std::atomic<Use>, kMaxClassCount> uses_{};  // relaxed: a hint; written under mutex_

@@ -42,13 +42,13 @@ count_hits() {
 
 for compiler in g++ clang++; do
   count_hits "$compiler" objdump 'call|lock|xchg|cmpxchg' '%fs:' \
-    SlabCacheAllocate=11 SlabCacheDeallocate=15 PoolAllocate=20 PoolDeallocate=29 PoolDeallocateSized=38
+    SlabCacheAllocate=11 SlabCacheDeallocate=15 PoolAllocate=20 PoolDeallocate=24 PoolDeallocateSized=29
 done
 # An address takes two instructions there, and so does a thread's own memory.
 if command -v aarch64-linux-gnu-g++ >/dev/null; then
   for compiler in aarch64-linux-gnu-g++ 'clang++ --target=aarch64-linux-gnu'; do
     count_hits "$compiler" aarch64-linux-gnu-objdump 'bl|blr|ld[a-z]*xr|st[a-z]*xr|cas|swp|ldadd|dmb' 'tpidr_el0' \
-      SlabCacheAllocate=16 SlabCacheDeallocate=20 PoolAllocate=25 PoolDeallocate=37 PoolDeallocateSized=42
+      SlabCacheAllocate=14 SlabCacheDeallocate=17 PoolAllocate=22 PoolDeallocate=29 PoolDeallocateSized=30
   done
 else
   echo "  aarch64-linux-gnu-g++ is not here"

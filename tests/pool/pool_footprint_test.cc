@@ -327,10 +327,11 @@ TEST(DrainingClass, IsClosedToTheFastPathWhileItDrainsAndOpenAfterwards) {
   std::vector<void*> blocks(64 * kMiB / kBytes);
   ASSERT_EQ(core->AllocateClassBatch(size_class, blocks.data(), blocks.size()), blocks.size());
   const auto takes_frees = [&] {
-    char* const of_this_cpu = reinterpret_cast<char*>(core->view().magazines) +
-                              (static_cast<size_t>(sched_getcpu()) << internal::kRegionShift);
-    const auto& magazine = reinterpret_cast<internal::Magazine*>(of_this_cpu)[internal::TagOf(size_class)];
-    return reinterpret_cast<uint64_t>(blocks.front()) - magazine.header.window_address < core->view().window_bytes;
+    void** const of_cpu_0 = internal::ObjectsOf(core->view().objects, internal::TagOf(size_class));
+    const char* const objects =
+        reinterpret_cast<char*>(of_cpu_0) + (static_cast<size_t>(sched_getcpu()) << internal::kRegionShift);
+    const auto& header = *reinterpret_cast<const internal::MagazineHeader*>(objects - sizeof(internal::MagazineHeader));
+    return reinterpret_cast<uint64_t>(blocks.front()) - header.window_end >= core->view().least_distance;
   };
   // All but one in four; that one keeps each page.
   for (size_t i = 0; i < blocks.size(); ++i) {

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <thread>
 
 #include "hugepool/pool.h"
 #include "hugepool/slab_cache.h"
@@ -77,6 +78,29 @@ TEST(PoolInlined, ABlockIsWhatWasAllocatedWhateverStandsAroundIt) {
   ASSERT_TRUE(cache) << error.ToString();
   Check(FromPool{*pool});
   Check(FromSlabCache{*cache});
+}
+
+// A magazine that was never opened (that of the class that a new thread freed last: none) is open for no address, not even for 0,
+// and no tag is read for one.
+TEST(PoolInlined, NullIsFreedWhateverTheThreadFreedLast) {
+  PoolOptions options;
+  options.capacity_bytes = 8 * kMiB;
+  options.huge_pages = HugePages::kOff;
+  Error error;
+  const auto pool = Pool::Create(options, &error);
+  ASSERT_NE(pool, nullptr) << error.ToString();
+  const auto free_null = [&] {
+    pool->Deallocate(nullptr);
+    pool->Deallocate(nullptr, 100);
+    pool->Deallocate(nullptr, 30'000);
+  };
+  std::thread([&] {
+    free_null();
+    for (const size_t bytes : {size_t{100}, size_t{5000}, size_t{3} << 20}) {
+      pool->Deallocate(pool->Allocate(bytes));
+      free_null();
+    }
+  }).join();
 }
 
 }  // namespace

@@ -54,8 +54,8 @@ class HUGEPOOL_EXPORT Pool {
   // when a page must be populated (of 1 GiB: 0.04–5 s). Above 32 KiB a call.
   void* Allocate(size_t bytes) noexcept {
     if (bytes <= internal::kMaxTableBytes) [[likely]] {
-      internal::Magazine* const magazine = internal::MagazineAt(view_.magazines, size_t{LinesFor(bytes)} * 64);
-      void* const block = internal::PercpuPop<false>(magazine, view_.rseq_offset);
+      void** const objects = internal::ObjectsOf(view_.objects, TagFor(bytes));
+      void* const block = internal::PercpuPop<false>(objects, view_.rseq);
       if (block != nullptr) [[likely]]
         return block;
     }
@@ -64,33 +64,18 @@ class HUGEPOOL_EXPORT Pool {
   // alignment_bytes: a power of two, 1 to 4,096; anything else returns nullptr. A call.
   void* Allocate(size_t bytes, size_t alignment_bytes) noexcept;
 
-  // nullptr is allowed. Cost: 29 instructions, inlined, while this CPU's cache has room.
+  // nullptr is allowed. Cost: 24 instructions, inlined, while this CPU's cache has room and the class is that of the thread's last
+  // block; a call more where it is not.
   void Deallocate(void* block) noexcept {
-    const uint64_t offset = reinterpret_cast<uint64_t>(block) - view_.pool_address;
-    if (offset < view_.pool_bytes) [[likely]] {
-      const uint64_t tag = __atomic_load_n(view_.slot_tags + (offset >> 16), __ATOMIC_RELAXED);
-      uint64_t guess = internal::last_freed.tag;
-      asm("" : "+r"(guess));  // or the compiler would go on with the tag, and wait for it
-      if (tag != guess) [[unlikely]] {
-        internal::last_freed = {tag, tag * sizeof(internal::Magazine)};
-      }
-      internal::Magazine* const magazine = internal::MagazineAt(view_.magazines, internal::last_freed.magazine_bytes);
-      if (internal::PercpuPush<false>(magazine, view_.window_bytes, view_.rseq_offset, block)) [[likely]]
-        return;
-    }
+    if (internal::PercpuPushTagged(view_, internal::last_freed_tag, block)) [[likely]]
+      return;
     DeallocateSlow(block);
   }
-  // bytes: what was asked for, or any size up to UsableSize; it is compared. Cost: 38 instructions.
+  // bytes: what was asked for, or any size up to UsableSize; it is compared. Cost: 29 instructions.
   void Deallocate(void* block, size_t bytes) noexcept {
-    const uint64_t offset = reinterpret_cast<uint64_t>(block) - view_.pool_address;
-    if (offset < view_.pool_bytes && bytes <= internal::kMaxTableBytes) [[likely]] {
-      const uint64_t tag = __atomic_load_n(view_.slot_tags + (offset >> 16), __ATOMIC_RELAXED);
-      const uint32_t lines = LinesFor(bytes);
-      internal::Magazine* const magazine = internal::MagazineAt(view_.magazines, size_t{lines} * 64);
-      if (tag * internal::kMagazineLines == lines &&
-          internal::PercpuPush<false>(magazine, view_.window_bytes, view_.rseq_offset, block)) [[likely]] {
+    if (bytes <= internal::kMaxTableBytes) [[likely]] {
+      if (internal::PercpuPushTagged(view_, TagFor(bytes), block)) [[likely]]
         return;
-      }
     }
     DeallocateSlow(block, bytes);
   }
@@ -143,9 +128,9 @@ class HUGEPOOL_EXPORT Pool {
   const PoolOptions& options() const noexcept;
 
  private:
-  uint32_t LinesFor(size_t bytes) const {
+  uint64_t TagFor(size_t bytes) const {
     constexpr size_t kStep = internal::kTableStepBytes;
-    return __atomic_load_n(view_.class_lines + (bytes + kStep - 1) / kStep, __ATOMIC_RELAXED);
+    return internal::LoadTag(view_.class_tags, (bytes + kStep - 1) / kStep);
   }
   void* AllocateSlow(size_t bytes) noexcept;
   void DeallocateSlow(void* block) noexcept;

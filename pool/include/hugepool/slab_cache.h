@@ -30,7 +30,7 @@ class HUGEPOOL_EXPORT SlabCache {
 
   // nullptr where the pool's Allocate would return it. Cost: 11 instructions, inlined, while this CPU's cache has one.
   void* Allocate() noexcept {
-    void* const object = internal::PercpuPop<true>(magazine_of_cpu_0_, rseq_offset_);
+    void* const object = internal::PercpuPop<true>(objects_of_cpu_0_, rseq_);
     if (object != nullptr) [[likely]]
       return object;
     return AllocateSlow(pool_.get(), size_class_);
@@ -38,7 +38,7 @@ class HUGEPOOL_EXPORT SlabCache {
   // Blocks of this cache, or of its pool where UsableSize is footprint_bytes(); nullptr is allowed. Cost: 15 instructions, inlined,
   // while this CPU's cache has room.
   void Deallocate(void* object) noexcept {
-    if (internal::PercpuPush<true>(magazine_of_cpu_0_, window_bytes_, rseq_offset_, object)) [[likely]]
+    if (internal::PercpuPush<true>(objects_of_cpu_0_, least_distance_, rseq_, object)) [[likely]]
       return;
     DeallocateSlow(pool_.get(), object);
   }
@@ -59,9 +59,9 @@ class HUGEPOOL_EXPORT SlabCache {
   static void DeallocateSlow(Pool* pool, void* object) noexcept;
 
   // Of the pool's PercpuView.
-  internal::Magazine* magazine_of_cpu_0_ = nullptr;
-  uint64_t window_bytes_ = 0;
-  int64_t rseq_offset_ = 0;
+  void** objects_of_cpu_0_ = nullptr;
+  uint64_t least_distance_ = 0;
+  internal::RseqOffsets rseq_;
   std::shared_ptr<Pool> pool_;
   size_t object_bytes_ = 0;
   size_t footprint_bytes_ = 0;

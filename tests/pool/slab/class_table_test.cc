@@ -16,10 +16,10 @@ namespace {
 using ::hugepool::testing::Seed;
 
 // What the fast path reads agrees with what the slow path says.
-void CheckLines(const ClassTable& table) {
+void CheckTags(const ClassTable& table) {
   for (size_t bytes = 1; bytes <= kMaxTableBytes; ++bytes) {
-    const size_t lines = table.lines()[(bytes + kTableStepBytes - 1) / kTableStepBytes];
-    ASSERT_EQ(lines, TagOf(table.For(bytes)) * kMagazineLines) << bytes;
+    const size_t tag = table.tags()[(bytes + kTableStepBytes - 1) / kTableStepBytes];
+    ASSERT_EQ(tag, TagOf(table.For(bytes))) << bytes;
   }
 }
 
@@ -27,7 +27,7 @@ TEST(ClassTable, BeginsWithTheClassesThatEveryPoolHas) {
   const ClassTable table;
   EXPECT_EQ(table.class_count(), kClassCount);
   for (size_t bytes = 1; bytes <= kMaxSlabBytes; ++bytes) ASSERT_EQ(table.For(bytes), ClassFor(bytes));
-  CheckLines(table);
+  CheckTags(table);
 }
 
 TEST(ClassTable, AnAddedClassServesTheSizesThatItFitsBest) {
@@ -40,7 +40,7 @@ TEST(ClassTable, AnAddedClassServesTheSizesThatItFitsBest) {
   EXPECT_EQ(table.For(4097), *added);
   EXPECT_EQ(table.For(4096), ClassFor(4096));
   EXPECT_EQ(table.For(4225), ClassFor(4225));
-  CheckLines(table);
+  CheckTags(table);
 }
 
 TEST(ClassTable, ASizeThatIsThereIsNotAddedAgain) {
@@ -69,7 +69,7 @@ TEST(ClassTable, AgreesWithAModelUntilAllIdsAreTakenAndThenRefuses) {
     }
   }
   EXPECT_EQ(table.class_count(), kClassCount + kAddedClassLimit);
-  CheckLines(table);
+  CheckTags(table);
   for (size_t i = 0; i < table.class_count(); ++i) {
     const size_t object_bytes = table.ObjectBytes(ToSizeClass(i));
     EXPECT_EQ(object_bytes % (object_bytes >= kCacheLineFromBytes ? kCacheLineBytes : kMinAlignmentBytes), 0u);
@@ -97,14 +97,14 @@ TEST(ClassTable, LearnedClassesServeTheSizesThatTheyFitUntilTheyRetire) {
   EXPECT_EQ(table.ObjectBytes(first), 4160u);
   EXPECT_EQ(table.ObjectBytes(second), 4224u);
   EXPECT_EQ(table.learned_count(), 2u);
-  CheckLines(table);
+  CheckTags(table);
   table.SetLearned(std::array<size_t, 1>{4200});
   EXPECT_TRUE(table.IsRetired(first));
   EXPECT_EQ(table.For(4160), second);
   table.SetLearned({});
   EXPECT_EQ(table.learned_count(), 0u);
   for (size_t bytes = 1; bytes <= kMaxSlabBytes; ++bytes) ASSERT_EQ(table.For(bytes), ClassFor(bytes));
-  CheckLines(table);
+  CheckTags(table);
 }
 
 // What makes a stale table entry harmless.
@@ -129,7 +129,7 @@ TEST(ClassTable, AnIdBelongsToOneSizeForEver) {
       ASSERT_LE(table.ObjectBytes(size_class), ObjectBytes(ClassFor(bytes)));
       ASSERT_FALSE(table.IsRetired(size_class));
     }
-    CheckLines(table);
+    CheckTags(table);
   }
   // All ids that may be learned are taken by now, and a user's are still to be had.
   EXPECT_LE(table.class_count(), kClassCount + kLearnedSizeLimit + 10);
@@ -152,7 +152,7 @@ TEST(ClassTable, WhatAUserAddsAndWhatAHandleHoldsNeverRetires) {
   EXPECT_EQ(table.For(4160), added);
   EXPECT_TRUE(table.Add(4224)) << "a retired class is there to be added";
   EXPECT_EQ(table.ObjectBytes(table.For(4200)), 4224u);
-  CheckLines(table);
+  CheckTags(table);
 }
 
 }  // namespace
