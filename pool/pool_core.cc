@@ -229,7 +229,7 @@ void PoolCore::LookIfDue(bool plan) {
   cache_->SetPilesApart(&live);
   if (plan) {
     learner_->Plan(live);
-    cache_->CloseRetired();
+    cache_->CloseUnused();
   }
   if (look) {
     slabs_->ResetMoved();

@@ -568,14 +568,14 @@ bool CpuCache::Drain(size_t most_piled_count) {
   return drained || waited;
 }
 
-void CpuCache::CloseRetired() {
+void CpuCache::CloseUnused() {
   if (regions_ == nullptr) return;
   bool found = false;
   const ClassTable& classes = slabs_.classes();
   regions_->ForEachRegion([&](size_t cpu, size_t, CpuRegions::Region& region) {
     region.tags.ForEach([&](size_t tag) {
       const SizeClass size_class = ClassOfTag(static_cast<SlotTag>(tag));
-      if (!classes.IsRetired(size_class)) return;
+      if (!IsUnused(size_class)) return;
       Magazine& magazine = region.magazines[tag];
       const size_t room_count = CpuRegions::Shrink(magazine, kMagazineMaxCount);
       regions_->Find(static_cast<int>(cpu))
@@ -583,8 +583,8 @@ void CpuCache::CloseRetired() {
       found |= CpuRegions::Count(magazine) != 0;
     });
   });
-  for (size_t i = kClassCount; i < classes.class_count(); ++i) {
-    if (!classes.IsRetired(ToSizeClass(i))) continue;
+  for (size_t i = 0; i < classes.class_count(); ++i) {
+    if (!IsUnused(ToSizeClass(i))) continue;
     for (const auto& depot : depots_) found |= depot->count(ToSizeClass(i)) != 0;
     for (size_t window = 0; window < piles_.size(); ++window) (void)SortPileOf(window, ToSizeClass(i), SIZE_MAX);
   }

@@ -86,9 +86,9 @@ class CpuCache {
   // class drains any more, or so many were freed that what still drains will hardly ever be.
   size_t StartDraining(size_t wanted_bytes, Kept kept);
 
-  // Takes the room of retired classes from their magazines, and the blocks in them home. A thread that had not seen yet
-  // that a class is retired may put a few there once more, which the next call finds. Cost: as Drain, if there are any.
-  void CloseRetired();
+  // Takes the room of retired and dormant classes from their magazines, and the blocks in them home. A thread that had not
+  // seen yet what a class is may put a few there once more, which the next call finds. Cost: as Drain, if there are any.
+  void CloseUnused();
   // For who is starved: what the caches of all CPUs hold back, and slabs without a used object, may be all that is left.
   // Calls attempt() after each time that they are emptied until it returns true. Others take what comes free meanwhile,
   // so as long as something does it is worth another look, up to a limit.
@@ -140,7 +140,13 @@ class CpuCache {
   CpuCache(SlabSet& slabs, PlacementPolicy& placement, size_t budget_bytes)
       : slabs_(slabs), placement_(placement), budget_bytes_(budget_bytes) {}
 
-  bool Caches(SizeClass size_class) const { return regions_ != nullptr && !slabs_.classes().IsRetired(size_class); }
+  bool Caches(SizeClass size_class) const { return regions_ != nullptr && !IsUnused(size_class); }
+  // Blocks of it are not to be kept here. What a handle asks for is not seen by who says that a class is dormant.
+  bool IsUnused(SizeClass size_class) const {
+    const ClassTable& classes = slabs_.classes();
+    return classes.IsRetired(size_class) ||
+           (classes.IsDormant(size_class) && !guarded_[ToSize(size_class)].has_handle.load(std::memory_order_relaxed));
+  }
   size_t BytesOf(SizeClass size_class) const { return slabs_.classes().ObjectBytes(size_class); }
   uint64_t Bytes(const std::array<uint64_t, kMaxClassCount>& counts) const;
   size_t BatchCount(SizeClass size_class) const;

@@ -62,11 +62,16 @@ class ClassTable {
   // rounded as by Add; the others retire. A size that a fixed class has needs none; one that is new when all ids are taken
   // gets none.
   void SetLearned(std::span<const size_t> sizes) HUGEPOOL_EXCLUDES(mutex_);
-  // Relaxed: who goes by an old answer caches a few blocks in vain (CpuCache::CloseRetired).
+  // Relaxed: who goes by an old answer caches a few blocks in vain (CpuCache::CloseUnused).
   bool IsRetired(SizeClass size_class) const { return UseOf(size_class) == Use::kRetired; }
   bool IsFixed(SizeClass size_class) const { return UseOf(size_class) == Use::kFixed; }
   bool IsLearned(SizeClass size_class) const { return UseOf(size_class) == Use::kLearned; }
   size_t learned_count() const;
+  // Nobody asked for a block of it of late (SizeLearner), so caches keep none, until somebody does. Relaxed: a matter of cost.
+  bool IsDormant(SizeClass size_class) const { return dormant_[ToSize(size_class)].load(std::memory_order_relaxed); }
+  void SetDormant(SizeClass size_class, bool dormant) {
+    if (IsDormant(size_class) != dormant) dormant_[ToSize(size_class)].store(dormant, std::memory_order_relaxed);
+  }
 
   // Ids below are in use.
   size_t class_count() const { return class_count_.load(std::memory_order_acquire); }
@@ -84,7 +89,8 @@ class ClassTable {
 
   std::array<SizeClassInfos, kMaxClassCount> infos_;
   std::array<std::atomic<Use>, kMaxClassCount> uses_{};  // relaxed: a hint; written under mutex_
-  std::array<std::atomic<uint16_t>, kMaxTableBytes / kTableStepBytes + 1> lines_;
+  std::array<std::atomic<bool>, kMaxClassCount> dormant_{};
+  std::array<std::atomic<SlotTag>, kMaxTableBytes / kTableStepBytes + 1> tags_;
   std::atomic<size_t> class_count_{kClassCount};  // release after the infos
   Mutex mutex_{LockRank::kClassTable};
   size_t added_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;

@@ -29,7 +29,10 @@ constexpr double kGrowth = 4;
 }  // namespace
 
 bool SizeLearner::Sample(size_t bytes, size_t count) {
-  if (bytes <= kMaxTableBytes) sampled_counts_[EntryOf(bytes)].fetch_add(count, std::memory_order_relaxed);
+  if (bytes <= kMaxTableBytes) {
+    sampled_counts_[EntryOf(bytes)].fetch_add(count, std::memory_order_relaxed);
+    classes_.SetDormant(classes_.For(bytes), false);
+  }
   const uint64_t more_bytes = bytes * count;
   const uint64_t sampled_bytes = sampled_bytes_.fetch_add(more_bytes, std::memory_order_relaxed) + more_bytes;
   return sampled_bytes >= due_bytes_.load(std::memory_order_relaxed);
@@ -65,6 +68,7 @@ bool SizeLearner::Measure(Range& range, const LiveMemory& live, double coming_sh
   double remembered_count = 0;
   for (size_t i = first; i <= last; ++i) {
     const double sampled = static_cast<double>(sampled_counts_[i].exchange(0, std::memory_order_relaxed));
+    asked_[i] = sampled != 0;
     coming[part_of(i)] += sampled * coming_share;
     remembered_counts_[i] += sampled;
     remembered_count += remembered_counts_[i];
@@ -155,6 +159,21 @@ void SizeLearner::Plan(const LiveMemory& live) {
     }
   }
   classes_.SetLearned({sizes.data(), size_count});
+  SetDormant();
+}
+
+// The fixed classes that none of the sizes asked for since the last plan leads to any more.
+void SizeLearner::SetDormant() {
+  std::bitset<kMaxClassCount> asked;
+  for (size_t i = EntryOf(kFromBytes) + 1; i < kEntryCount; ++i) {
+    if (asked_[i]) asked.set(ToSize(classes_.For(i * kTableStepBytes)));
+  }
+  for (size_t i = 0; i < classes_.class_count(); ++i) {
+    const SizeClass size_class = ToSizeClass(i);
+    const size_t object_bytes = classes_.ObjectBytes(size_class);
+    if (object_bytes <= kFromBytes || object_bytes > kMaxTableBytes || !classes_.IsFixed(size_class)) continue;
+    classes_.SetDormant(size_class, !asked[i]);
+  }
 }
 
 }  // namespace hugepool::internal

@@ -2,6 +2,7 @@
 // was learned is seen, and it takes less than without.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <optional>
 #include <random>
@@ -77,6 +78,30 @@ TEST_P(LearnedIn, OneSizeTakesWhatItAsksForAndRetiresWhenItIsGone) {
       EXPECT_EQ(one.cached_count, 0u);
     }
   }
+}
+// What it served before is replaced bit by bit, and the last of it is not to lie in caches, a slab each, for ever.
+TEST_P(LearnedIn, AClassThatNobodyAsksForAnyMoreLeavesTheCaches) {
+  PoolOptions options = Options(true);
+  options.cpu_cache = GetParam();
+  const auto pool = MakeLearning(options);
+  ReplacedBlocks blocks(pool, Seed());
+  blocks.Run(8200, 8200, kLiveBytes, 20 * kLiveBytes);
+  for (const ClassStats& one : pool->Stats().classes) {
+    if (one.object_bytes != 8704) continue;
+    EXPECT_EQ(one.cached_count, 0u) << "of " << one.used_count << " out of slabs";
+  }
+  // Whoever asks for it again finds it cached again.
+  std::vector<void*> again(100);
+  for (int i = 0; i < 2; ++i) {
+    for (void*& block : again) block = pool->Allocate(8700);
+    for (void* const block : again) pool->Deallocate(block);
+  }
+  const PoolStats stats = pool->Stats();
+  const auto fixed = std::find_if(stats.classes.begin(), stats.classes.end(),
+                                  [](const ClassStats& one) { return one.object_bytes == 8704; });
+  ASSERT_NE(fixed, stats.classes.end());
+  EXPECT_EQ(fixed->cached_count != 0, stats.cache_mode != "off");
+  EXPECT_EQ(Complaint(*pool), "");
 }
 INSTANTIATE_TEST_SUITE_P(Modes, LearnedIn,
                          ::testing::Values(CpuCacheMode::kAuto, CpuCacheMode::kLocked, CpuCacheMode::kOff),

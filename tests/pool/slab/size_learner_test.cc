@@ -72,6 +72,21 @@ TEST(SizeLearner, OneSizeGetsItsClass) {
   EXPECT_LE(load.classes.ObjectBytes(load.classes.For(9000)), 9088u);
 }
 
+TEST(SizeLearner, AFixedClassIsDormantFromWhenNoSizeLeadsToItUntilOneDoes) {
+  Load load;
+  const SizeClass fixed = load.classes.For(9000);
+  load.Run(9000, 9000, 256 * kMiB, 8 * kMiB);
+  EXPECT_FALSE(load.classes.IsDormant(fixed)) << "no plan was made yet";
+  load.Run(9000, 9000, 256 * kMiB, 1024 * kMiB);
+  ASSERT_NE(load.classes.For(9000), fixed);
+  EXPECT_TRUE(load.classes.IsDormant(fixed));
+  EXPECT_FALSE(load.classes.IsDormant(load.classes.For(9000)));
+  EXPECT_FALSE(load.classes.IsDormant(load.classes.For(64))) << "records take little";
+  const size_t fixed_bytes = load.classes.ObjectBytes(fixed);
+  load.Run(fixed_bytes, fixed_bytes, 256 * kMiB, 1);
+  EXPECT_FALSE(load.classes.IsDormant(fixed));
+}
+
 TEST(SizeLearner, FewBlocksGetNone) {
   Load load;
   load.Run(4097, 4352, 4 * kMiB, 1024 * kMiB);
