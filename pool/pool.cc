@@ -24,7 +24,7 @@ void Pool::DeallocateSlow(void* block) noexcept {
   const uint64_t address = reinterpret_cast<uint64_t>(block);
   if (address - view_.pool_address < view_.pool_bytes) {
     const uint64_t tag = internal::LoadTag(reinterpret_cast<const uint8_t*>(view_.tags_address), address >> 16);
-    if (tag != internal::last_freed_tag) {
+    if (internal::IsClass(static_cast<internal::SlotTag>(tag)) && tag != internal::last_freed_tag) {
       internal::last_freed_tag = tag;
       if (internal::PercpuPush<false>(internal::ObjectsOf(view_.objects, tag), view_.least_distance, view_.rseq, block))
         return;

@@ -147,6 +147,7 @@ size_t CpuCache::Fetch(int cpu, size_t target, SizeClass size_class, From from, 
 }
 
 void* CpuCache::Refill(int cpu, SizeClass size_class, From from, size_t* fetched_count) {
+  slabs_.classes().NoteFetched(size_class);
   const size_t target = placement_.Target(cpu);
   const size_t tag = TagOf(size_class);
   const bool cached = Caches(size_class) && RegionOf(cpu, kHomeRow) != nullptr && Grow(cpu, kHomeRow, size_class);
@@ -419,6 +420,7 @@ size_t CpuCache::AllocateBatch(SizeClass size_class, From from, void** objects, 
     size_t got =
         regions_ == nullptr ? 0 : regions_->Pop(cpu, kHomeRow, TagOf(size_class), objects + taken, count - taken);
     if (got == 0) {
+      slabs_.classes().NoteFetched(size_class);
       got = Fetch(cpu, placement_.Target(cpu), size_class, from, objects + taken, count - taken);
       *fetched_count += got;
     }
@@ -586,6 +588,7 @@ void CpuCache::CloseUnused() {
   for (size_t i = 0; i < classes.class_count(); ++i) {
     if (!IsUnused(ToSizeClass(i))) continue;
     for (const auto& depot : depots_) found |= depot->count(ToSizeClass(i)) != 0;
+    if (!classes.IsRetired(ToSizeClass(i))) continue;  // what a dormant one has on piles is sorted as any other's
     for (size_t window = 0; window < piles_.size(); ++window) (void)SortPileOf(window, ToSizeClass(i), SIZE_MAX);
   }
   if (found) (void)Drain(0);

@@ -141,11 +141,10 @@ class CpuCache {
       : slabs_(slabs), placement_(placement), budget_bytes_(budget_bytes) {}
 
   bool Caches(SizeClass size_class) const { return regions_ != nullptr && !IsUnused(size_class); }
-  // Blocks of it are not to be kept here. What a handle asks for is not seen by who says that a class is dormant.
+  // Blocks of it are not to be kept here.
   bool IsUnused(SizeClass size_class) const {
     const ClassTable& classes = slabs_.classes();
-    return classes.IsRetired(size_class) ||
-           (classes.IsDormant(size_class) && !guarded_[ToSize(size_class)].has_handle.load(std::memory_order_relaxed));
+    return classes.IsRetired(size_class) || classes.IsDormant(size_class);
   }
   size_t BytesOf(SizeClass size_class) const { return slabs_.classes().ObjectBytes(size_class); }
   uint64_t Bytes(const std::array<uint64_t, kMaxClassCount>& counts) const;

@@ -156,7 +156,7 @@ size_t CpuRegions::Grow(Magazine& magazine, size_t count, size_t limit) {
   int32_t before = capacity.load(std::memory_order_relaxed);
   while (before >= 0 && static_cast<size_t>(before) < limit) {
     const size_t after = std::min(limit, static_cast<size_t>(before) + count);
-    // Release: the magazine's window before its first room.
+    // Release: the magazine's window before its first room, for pushes that look at the room first.
     if (capacity.compare_exchange_weak(before, static_cast<int32_t>(after), std::memory_order_release)) {
       return after - static_cast<size_t>(before);
     }

@@ -1,7 +1,7 @@
 // ClassTable: the size classes of one pool: those that every pool has, the exact ones that a user added, and those that
 // were learned from the sizes asked for.
 //
-// Shape      infos by class id; for every size up to 32 KiB, in steps of 16 B, where the magazine of its class lies (for
+// Shape      infos by class id; for every size up to 32 KiB, in steps of 16 B, the tag of its class (for
 //            the fast path); a list of the added ones above. A learned class that is wanted no more is retired: no size
 //            leads to it, its blocks are freed as ever, and it is revived when its size is wanted again.
 // Units      bytes
@@ -67,10 +67,19 @@ class ClassTable {
   bool IsFixed(SizeClass size_class) const { return UseOf(size_class) == Use::kFixed; }
   bool IsLearned(SizeClass size_class) const { return UseOf(size_class) == Use::kLearned; }
   size_t learned_count() const;
-  // Nobody asked for a block of it of late (SizeLearner), so caches keep none, until somebody does. Relaxed: a matter of cost.
+  // Learned classes have replaced it (SizeLearner): caches keep none of its blocks, until one is fetched for somebody. All
+  // relaxed: a matter of cost.
   bool IsDormant(SizeClass size_class) const { return dormant_[ToSize(size_class)].load(std::memory_order_relaxed); }
-  void SetDormant(SizeClass size_class, bool dormant) {
-    if (IsDormant(size_class) != dormant) dormant_[ToSize(size_class)].store(dormant, std::memory_order_relaxed);
+  void SetDormant(SizeClass size_class) { dormant_[ToSize(size_class)].store(true, std::memory_order_relaxed); }
+  // A block of it left depots or slabs. Mostly that is known, and a read is cheaper.
+  void NoteFetched(SizeClass size_class) {
+    const size_t i = ToSize(size_class);
+    if (!fetched_[i].load(std::memory_order_relaxed)) fetched_[i].store(true, std::memory_order_relaxed);
+    if (IsDormant(size_class)) dormant_[i].store(false, std::memory_order_relaxed);
+  }
+  // Whether one did since the last call.
+  bool TakeFetched(SizeClass size_class) {
+    return fetched_[ToSize(size_class)].exchange(false, std::memory_order_relaxed);
   }
 
   // Ids below are in use.
@@ -90,6 +99,7 @@ class ClassTable {
   std::array<SizeClassInfos, kMaxClassCount> infos_;
   std::array<std::atomic<Use>, kMaxClassCount> uses_{};  // relaxed: a hint; written under mutex_
   std::array<std::atomic<bool>, kMaxClassCount> dormant_{};
+  std::array<std::atomic<bool>, kMaxClassCount> fetched_{};
   std::array<std::atomic<SlotTag>, kMaxTableBytes / kTableStepBytes + 1> tags_;
   std::atomic<size_t> class_count_{kClassCount};  // release after the infos
   Mutex mutex_{LockRank::kClassTable};

@@ -25,14 +25,13 @@ constexpr uint64_t kPlansPerTurnover = 8;
 // allows: nothing is cheaper than to put blocks where they belong from the first.
 constexpr uint64_t kGrowthPart = 16;
 constexpr double kGrowth = 4;
+// A class is dormant when it has less than this part of the blocks of its range: their frees go to the slabs one by one.
+constexpr double kDormantPart = 8;
 
 }  // namespace
 
 bool SizeLearner::Sample(size_t bytes, size_t count) {
-  if (bytes <= kMaxTableBytes) {
-    sampled_counts_[EntryOf(bytes)].fetch_add(count, std::memory_order_relaxed);
-    classes_.SetDormant(classes_.For(bytes), false);
-  }
+  if (bytes <= kMaxTableBytes) sampled_counts_[EntryOf(bytes)].fetch_add(count, std::memory_order_relaxed);
   const uint64_t more_bytes = bytes * count;
   const uint64_t sampled_bytes = sampled_bytes_.fetch_add(more_bytes, std::memory_order_relaxed) + more_bytes;
   return sampled_bytes >= due_bytes_.load(std::memory_order_relaxed);
@@ -68,7 +67,6 @@ bool SizeLearner::Measure(Range& range, const LiveMemory& live, double coming_sh
   double remembered_count = 0;
   for (size_t i = first; i <= last; ++i) {
     const double sampled = static_cast<double>(sampled_counts_[i].exchange(0, std::memory_order_relaxed));
-    asked_[i] = sampled != 0;
     coming[part_of(i)] += sampled * coming_share;
     remembered_counts_[i] += sampled;
     remembered_count += remembered_counts_[i];
@@ -159,21 +157,20 @@ void SizeLearner::Plan(const LiveMemory& live) {
     }
   }
   classes_.SetLearned({sizes.data(), size_count});
-  SetDormant();
+  for (size_t i = 0; i < range_count; ++i) MakeDormant(ranges_[i]);
 }
 
-// The fixed classes that none of the sizes asked for since the last plan leads to any more.
-void SizeLearner::SetDormant() {
-  std::bitset<kMaxClassCount> asked;
-  for (size_t i = EntryOf(kFromBytes) + 1; i < kEntryCount; ++i) {
-    if (asked_[i]) asked.set(ToSize(classes_.For(i * kTableStepBytes)));
+// The fixed class at the end of a range, where learned ones have taken over all that is asked for, and few of its blocks
+// are left.
+void SizeLearner::MakeDormant(const Range& range) {
+  const SizeClass fixed = classes_.FixedFor(range.high_bytes, 1);
+  const bool fetched = classes_.TakeFetched(fixed);
+  double left_count = 0;
+  for (size_t part = 0; part < range.PartCount(); ++part) {
+    if (classes_.For(range.BytesOf(part)) == fixed) left_count += range.counts[part];
   }
-  for (size_t i = 0; i < classes_.class_count(); ++i) {
-    const SizeClass size_class = ToSizeClass(i);
-    const size_t object_bytes = classes_.ObjectBytes(size_class);
-    if (object_bytes <= kFromBytes || object_bytes > kMaxTableBytes || !classes_.IsFixed(size_class)) continue;
-    classes_.SetDormant(size_class, !asked[i]);
-  }
+  const double all_count = std::accumulate(range.counts.begin(), range.counts.end(), 0.0);
+  if (!fetched && left_count < 1 && range.high_count * kDormantPart < all_count) classes_.SetDormant(fixed);
 }
 
 }  // namespace hugepool::internal

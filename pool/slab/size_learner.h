@@ -17,7 +17,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <bitset>
 #include <cstddef>
 #include <cstdint>
 
@@ -33,8 +32,8 @@ class SizeLearner {
   // `count` blocks left the depots or slabs for a request of `bytes` (1 to kMaxSlabBytes). True: it is time for a plan.
   // Any thread.
   bool Sample(size_t bytes, size_t count);
-  // Learns the classes that save more than they cost, and retires those that no longer do. Fixed classes that nobody asked
-  // for since the last plan are dormant from now on, until somebody does. One thread at a time, which the owner sees to.
+  // Learns the classes that save more than they cost, and retires those that no longer do. Fixed classes that learned
+  // ones have replaced are dormant from now on, until somebody needs one. One thread at a time, which the owner sees to.
   void Plan(const LiveMemory& live);
 
  private:
@@ -64,7 +63,7 @@ class SizeLearner {
   bool Measure(Range& range, const LiveMemory& live, double coming_share);
   static double CostBytes(const Range& range, unsigned mask, size_t node_count);
   static void Choose(Range& range, size_t node_count);
-  void SetDormant();
+  void MakeDormant(const Range& range);
 
   ClassTable& classes_;
   std::array<std::atomic<uint64_t>, kEntryCount> sampled_counts_{};  // since the last plan, by (bytes + 15) / 16
@@ -72,7 +71,6 @@ class SizeLearner {
   std::atomic<uint64_t> due_bytes_{kMinPlanBytes};                   // it is time for one from here on
   // Of who plans.
   std::array<double, kEntryCount> remembered_counts_{};  // as sampled_counts_
-  std::bitset<kEntryCount> asked_;                       // as sampled_counts_: sampled between the last two plans
   uint64_t planned_used_bytes_ = 0;                      // used at the last plan
   std::array<Range, kClassCount + kAddedClassLimit> ranges_;
 };

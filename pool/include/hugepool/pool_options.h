@@ -53,8 +53,9 @@ struct PoolOptions {
 
   // Whether the pool learns exact size classes from the sizes asked for, to 32 KiB, where one of its own would round up
   // by more than that costs: at most 32 at a time, 86 different ones while it lives. Sizes asked for through Pool count; a
-  // SlabCache keeps the class that it has. Costs nothing while a cache has a block; a plan takes microseconds, at most
-  // once for each eighth of the live bytes that left the slabs anew.
+  // SlabCache keeps the class that it has. Costs nothing while a cache has a block; a plan takes microseconds, or as
+  // long as emptying the caches where a class is given up, and is made once for each eighth of the live bytes that left the slabs
+  // anew, at most.
   bool learn_size_classes = false;
 
   // Shown in statistics and error reports. At most 64 characters, no ';', no space at either end.

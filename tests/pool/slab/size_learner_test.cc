@@ -24,6 +24,7 @@ class Load {
     for (uint64_t done_bytes = 0; done_bytes < replaced_bytes;) {
       const size_t bytes = least + random_() % (most - least + 1);
       live_.counts[ToSize(classes.For(bytes))] += kBatchCount;
+      classes.NoteFetched(classes.For(bytes));
       live_.used_bytes += kBatchCount * bytes;
       done_bytes += kBatchCount * bytes;
       while (live_.used_bytes > live_bytes) FreeAny();
@@ -31,6 +32,12 @@ class Load {
       live_.committed_bytes = live_.used_bytes;
       if (learner_->Sample(bytes, kBatchCount)) learner_->Plan(live_);
     }
+  }
+
+  // So many bytes of a class, of which no request tells.
+  void AddUnseen(SizeClass size_class, uint64_t bytes) {
+    live_.counts[ToSize(size_class)] += bytes / classes.ObjectBytes(size_class);
+    live_.used_bytes += bytes;
   }
 
   ClassTable classes;
@@ -72,7 +79,7 @@ TEST(SizeLearner, OneSizeGetsItsClass) {
   EXPECT_LE(load.classes.ObjectBytes(load.classes.For(9000)), 9088u);
 }
 
-TEST(SizeLearner, AFixedClassIsDormantFromWhenNoSizeLeadsToItUntilOneDoes) {
+TEST(SizeLearner, AFixedClassThatALearnedOneReplacedIsDormantUntilItIsNeeded) {
   Load load;
   const SizeClass fixed = load.classes.For(9000);
   load.Run(9000, 9000, 256 * kMiB, 8 * kMiB);
@@ -80,10 +87,44 @@ TEST(SizeLearner, AFixedClassIsDormantFromWhenNoSizeLeadsToItUntilOneDoes) {
   load.Run(9000, 9000, 256 * kMiB, 1024 * kMiB);
   ASSERT_NE(load.classes.For(9000), fixed);
   EXPECT_TRUE(load.classes.IsDormant(fixed));
-  EXPECT_FALSE(load.classes.IsDormant(load.classes.For(9000)));
-  EXPECT_FALSE(load.classes.IsDormant(load.classes.For(64))) << "records take little";
+  for (size_t i = 0; i < load.classes.class_count(); ++i) {
+    EXPECT_EQ(load.classes.IsDormant(ToSizeClass(i)), ToSizeClass(i) == fixed)
+        << "whose place did a learned class take?";
+  }
+  load.classes.NoteFetched(fixed);
+  EXPECT_FALSE(load.classes.IsDormant(fixed));
+}
+
+// Also where no request tells of it: what is asked for with an alignment is not sampled.
+TEST(SizeLearner, AFixedClassThatIsFetchedIsNotDormant) {
+  Load load;
+  const SizeClass fixed = load.classes.For(9000);
+  for (int i = 0; i < 1024; ++i) {
+    load.classes.NoteFetched(fixed);
+    load.Run(9000, 9000, 256 * kMiB, kMiB);
+    ASSERT_FALSE(load.classes.IsDormant(fixed)) << i;
+  }
+  EXPECT_NE(load.classes.For(9000), fixed);
+}
+
+// Their frees would go to the slabs one by one.
+TEST(SizeLearner, AFixedClassWithManyBlocksIsNotDormant) {
+  Load load;
+  const SizeClass fixed = load.classes.For(9000);
+  load.AddUnseen(fixed, 256 * kMiB);
+  load.Run(9000, 9000, 512 * kMiB, 240 * kMiB);
+  EXPECT_NE(load.classes.For(9000), fixed);
+  EXPECT_FALSE(load.classes.IsDormant(fixed));
+}
+
+// Sizes that only the fixed class fits were asked for once, and live; magazines serve them, and nothing is fetched any more.
+TEST(SizeLearner, AFixedClassWithBlocksOfItsOwnIsNotDormant) {
+  Load load;
+  const SizeClass fixed = load.classes.For(9000);
   const size_t fixed_bytes = load.classes.ObjectBytes(fixed);
-  load.Run(fixed_bytes, fixed_bytes, 256 * kMiB, 1);
+  load.Run(fixed_bytes, fixed_bytes, 64 * kMiB, 64 * kMiB);
+  load.Run(9000, 9000, 1024 * kMiB, 960 * kMiB);
+  ASSERT_NE(load.classes.For(9000), fixed);
   EXPECT_FALSE(load.classes.IsDormant(fixed));
 }
 
