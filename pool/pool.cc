@@ -19,19 +19,7 @@ std::shared_ptr<Pool> Pool::Create(const PoolOptions& options, Error* error) {
 
 void* Pool::AllocateSlow(size_t bytes) noexcept { return core_->Allocate(bytes, 1); }
 void* Pool::Allocate(size_t bytes, size_t alignment_bytes) noexcept { return core_->Allocate(bytes, alignment_bytes); }
-void Pool::DeallocateSlow(void* block) noexcept {
-  // What most come for: a block of another class than the last one.
-  const uint64_t address = reinterpret_cast<uint64_t>(block);
-  if (address - view_.pool_address < view_.pool_bytes) {
-    const uint64_t tag = internal::LoadTag(reinterpret_cast<const uint8_t*>(view_.tags_address), address >> 16);
-    if (internal::IsClass(static_cast<internal::SlotTag>(tag)) && tag != internal::last_freed_tag) {
-      internal::last_freed_tag = tag;
-      if (internal::PercpuPush<false>(internal::ObjectsOf(view_.objects, tag), view_.least_distance, view_.rseq, block))
-        return;
-    }
-  }
-  core_->Deallocate(block);
-}
+void Pool::DeallocateSlow(void* block) noexcept { core_->Deallocate(block); }
 void Pool::DeallocateSlow(void* block, size_t bytes) noexcept { core_->Deallocate(block, bytes); }
 size_t Pool::AllocateBatch(size_t bytes, void** blocks, size_t count) noexcept {
   return core_->AllocateBatch(bytes, blocks, count);

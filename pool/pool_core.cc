@@ -279,10 +279,14 @@ void* PoolCore::AllocateRun(size_t bytes) {
 }
 
 void PoolCore::Deallocate(void* block) noexcept {
-  // What most come for: a block of another node.
+  // What most come for: a block of another class than the thread's last one, or of another node.
   const uint64_t offset = reinterpret_cast<uint64_t>(block) - view_.pool_address;
   if (offset < view_.pool_bytes) {
     const uint64_t tag = LoadTag(arenas_->map().tags(), offset >> kSlotShift);
+    if (tag != last_freed_tag && IsClass(static_cast<SlotTag>(tag))) {
+      last_freed_tag = tag;
+      if (PercpuPush<false>(ObjectsOf(view_.objects, tag), view_.least_distance, view_.rseq, block)) return;
+    }
     if (outboxes_.Push(block, offset, tag)) return;
   }
   DeallocateOther(block);
