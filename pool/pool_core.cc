@@ -130,9 +130,8 @@ bool PoolCore::Build(const Topology& topology, Error* error) {
   cache_ = CpuCache::Create(options_.cpu_cache, *slabs_, *placement_, options_.cache_bytes_per_cpu,
                             options_.decay_seconds, metadata_, error);
   if (cache_ == nullptr) return false;
-  view_.pool_address = reinterpret_cast<uint64_t>(arenas_->WindowAddress(0));
-  view_.pool_bytes = arenas_->window_count() * arenas_->window_bytes();
-  view_.tags_address = reinterpret_cast<uint64_t>(arenas_->map().tags()) - (view_.pool_address >> kSlotShift);
+  view_.tags_address = reinterpret_cast<uint64_t>(arenas_->map().tags()) -
+                       (reinterpret_cast<uint64_t>(arenas_->WindowAddress(0)) >> kSlotShift);
   view_.class_tags = slabs_->classes().tags();
   if (!cache_->FillView(&view_, error)) return false;
   outboxes_ = cache_->Outboxes(view_);
@@ -280,14 +279,14 @@ void* PoolCore::AllocateRun(size_t bytes) {
 
 void PoolCore::Deallocate(void* block) noexcept {
   // What most come for: a block of another class than the thread's last one, or of another node.
-  const uint64_t offset = reinterpret_cast<uint64_t>(block) - view_.pool_address;
-  if (offset < view_.pool_bytes) {
-    const uint64_t tag = LoadTag(arenas_->map().tags(), offset >> kSlotShift);
-    if (tag != last_freed_tag && IsClass(static_cast<SlotTag>(tag))) {
+  const AddressMap& map = arenas_->map();
+  if (map.Contains(block)) {
+    const SlotTag tag = map.Tag(map.SlotOf(block));
+    if (tag != last_freed_tag && IsClass(tag)) {
       last_freed_tag = tag;
       if (PercpuPush<false>(ObjectsOf(view_.objects, tag), view_.least_distance, view_.rseq, block)) return;
     }
-    if (outboxes_.Push(block, offset, tag)) return;
+    if (outboxes_.Push(block, map.WindowOf(block), tag)) return;
   }
   DeallocateOther(block);
 }

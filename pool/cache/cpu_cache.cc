@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <cmath>
 #include <cstddef>
 
@@ -59,11 +58,9 @@ bool CpuCache::FillView(PercpuView* view, Error* error) const {
 
 CpuCache::OutboxView CpuCache::Outboxes(const PercpuView& view) const {
   const bool open = mode() == CpuCacheMode::kRseq;
-  const size_t window_bytes = slabs_.arenas().window_bytes();
   return {.objects = open ? regions_->magazines_of_cpu_0(OutboxRow(0))->objects : view.objects,
-          .row_bytes = open ? regions_->row_bytes() : 0,
-          .least_distance = -uint64_t{window_bytes},
-          .window_shift = static_cast<unsigned>(std::countr_zero(window_bytes)),
+          .row_size = open ? regions_->row_bytes() / sizeof(void*) : 0,
+          .least_distance = -uint64_t{slabs_.arenas().window_bytes()},
           .rseq = view.rseq};
 }
 

@@ -113,16 +113,14 @@ class CpuCache {
   // path's. Constant while the pool lives.
   struct OutboxView {
     void** objects = nullptr;  // of CPU 0's outbox for window 0 of tag 0; zeros in another mode
-    size_t row_bytes = 0;      // to those for the next window
+    size_t row_size = 0;       // pointers to those for the next window
     uint64_t least_distance = 0;
-    unsigned window_shift = 0;
     RseqOffsets rseq;
 
-    // offset: from the first window. False, and nothing is done: another mode, an outbox that is full, closed or was
+    // window: the object's. False, and nothing is done: another mode, an outbox that is full, closed or was
     // never opened (so for a tag that is no class's), a forked child. Deallocate knows what then.
-    bool Push(void* object, uint64_t offset, uint64_t tag) const {
-      void** const row = objects + (offset >> window_shift) * (row_bytes / sizeof(void*));
-      return PercpuPush<false>(ObjectsOf(row, tag), least_distance, rseq, object);
+    bool Push(void* object, size_t window, uint64_t tag) const {
+      return PercpuPush<false>(ObjectsOf(objects + window * row_size, tag), least_distance, rseq, object);
     }
   };
   // view: filled by FillView.

@@ -5,8 +5,6 @@
 namespace hugepool::internal {
 namespace {
 
-constexpr size_t EntryOf(size_t bytes) { return (bytes + kTableStepBytes - 1) / kTableStepBytes; }
-
 constexpr size_t Rounded(size_t bytes) {
   const size_t step = bytes >= kCacheLineFromBytes ? kCacheLineBytes : kMinAlignmentBytes;
   return (bytes + step - 1) / step * step;
@@ -24,7 +22,7 @@ ClassTable::ClassTable() {
 
 SizeClass ClassTable::For(size_t bytes) const {
   if (bytes <= kMaxTableBytes) {
-    return ClassOfTag(tags_[EntryOf(bytes)].load(std::memory_order_acquire));
+    return ClassOfTag(tags_[TableEntryOf(bytes)].load(std::memory_order_acquire));
   }
   SizeClass best = ClassFor(bytes);
   for (size_t i = kClassCount; i < class_count(); ++i) {
@@ -65,11 +63,11 @@ SizeClass ClassTable::Append(size_t object_bytes) {
 
 // For each size the smallest class of at least that size that is not retired.
 void ClassTable::FillTags() {
-  std::array<SlotTag, kMaxTableBytes / kTableStepBytes + 1> exact{};  // by size; 0: there is none
+  std::array<SlotTag, kTableEntryCount> exact{};  // by size; 0: there is none
   for (size_t i = 0; i < class_count(); ++i) {
     const SizeClass size_class = ToSizeClass(i);
     if (ObjectBytes(size_class) > kMaxTableBytes || IsRetired(size_class)) continue;
-    exact[EntryOf(ObjectBytes(size_class))] = TagOf(size_class);
+    exact[TableEntryOf(ObjectBytes(size_class))] = TagOf(size_class);
   }
   static_assert(kTableStepBytes <= kMinAlignmentBytes, "two classes would share an entry");
   // The last size of the table is that of a class which every pool has.

@@ -84,7 +84,7 @@ class ClassTable {
 
   // Ids below are in use.
   size_t class_count() const { return class_count_.load(std::memory_order_acquire); }
-  // By (bytes + 15) / 16, to kMaxTableBytes.
+  // By TableEntryOf, to kMaxTableBytes.
   const SlotTag* tags() const { return reinterpret_cast<const SlotTag*>(tags_.data()); }
 
  private:
@@ -100,7 +100,7 @@ class ClassTable {
   std::array<std::atomic<Use>, kMaxClassCount> uses_{};  // relaxed: a hint; written under mutex_
   std::array<std::atomic<bool>, kMaxClassCount> dormant_{};
   std::array<std::atomic<bool>, kMaxClassCount> fetched_{};
-  std::array<std::atomic<SlotTag>, kMaxTableBytes / kTableStepBytes + 1> tags_;
+  std::array<std::atomic<SlotTag>, kTableEntryCount> tags_;
   std::atomic<size_t> class_count_{kClassCount};  // release after the infos
   Mutex mutex_{LockRank::kClassTable};
   size_t added_count_ HUGEPOOL_GUARDED_BY(mutex_) = 0;

@@ -152,7 +152,7 @@ inline constexpr auto kLargeTable = MakeTable<4096, kMaxSlabBytes>();
 // The smallest class of at least `bytes`; bytes from 1 to kMaxSlabBytes.
 constexpr SizeClass ClassFor(size_t bytes) {
   using namespace size_class_detail;
-  if (bytes <= kMaxTableBytes) return ToSizeClass(kSmallTable[(bytes + kTableStepBytes - 1) / kTableStepBytes]);
+  if (bytes <= kMaxTableBytes) return ToSizeClass(kSmallTable[TableEntryOf(bytes)]);
   // The table knows the class of the size rounded down to 4 KiB; the next ones are at most a few steps away.
   size_t size_class = kLargeTable[bytes / 4096];
   while (ObjectBytes(ToSizeClass(size_class)) < bytes) ++size_class;

@@ -8,8 +8,6 @@
 namespace hugepool::internal {
 namespace {
 
-constexpr size_t EntryOf(size_t bytes) { return (bytes + kTableStepBytes - 1) / kTableStepBytes; }
-
 // Below this, classes stand 16 B apart already.
 constexpr size_t kFromBytes = 128;
 // What a class costs on each node, in slabs that are partly empty; and to begin with it: other slabs make way, and what is
@@ -31,7 +29,7 @@ constexpr double kDormantPart = 8;
 }  // namespace
 
 bool SizeLearner::Sample(size_t bytes, size_t count) {
-  if (bytes <= kMaxTableBytes) sampled_counts_[EntryOf(bytes)].fetch_add(count, std::memory_order_relaxed);
+  if (bytes <= kMaxTableBytes) sampled_counts_[TableEntryOf(bytes)].fetch_add(count, std::memory_order_relaxed);
   const uint64_t more_bytes = bytes * count;
   const uint64_t sampled_bytes = sampled_bytes_.fetch_add(more_bytes, std::memory_order_relaxed) + more_bytes;
   return sampled_bytes >= due_bytes_.load(std::memory_order_relaxed);
@@ -61,8 +59,8 @@ bool SizeLearner::Measure(Range& range, const LiveMemory& live, double coming_sh
     }
   }
   std::array<double, kPartCount> coming{};
-  const size_t first = EntryOf(range.low_bytes) + 1;
-  const size_t last = EntryOf(range.high_bytes);
+  const size_t first = TableEntryOf(range.low_bytes) + 1;
+  const size_t last = TableEntryOf(range.high_bytes);
   const auto part_of = [&](size_t entry) { return (entry * kTableStepBytes - range.low_bytes - 1) / range.step_bytes; };
   double remembered_count = 0;
   for (size_t i = first; i <= last; ++i) {

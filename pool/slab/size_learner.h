@@ -37,7 +37,6 @@ class SizeLearner {
   void Plan(const LiveMemory& live);
 
  private:
-  static constexpr size_t kEntryCount = kMaxTableBytes / kTableStepBytes + 1;
   static constexpr size_t kPartCount = 4;
   static constexpr uint64_t kMinPlanBytes = uint64_t{16} << 20;
 
@@ -66,12 +65,12 @@ class SizeLearner {
   void MakeDormant(const Range& range);
 
   ClassTable& classes_;
-  std::array<std::atomic<uint64_t>, kEntryCount> sampled_counts_{};  // since the last plan, by (bytes + 15) / 16
-  std::atomic<uint64_t> sampled_bytes_{0};                           // since the last plan
-  std::atomic<uint64_t> due_bytes_{kMinPlanBytes};                   // it is time for one from here on
+  std::array<std::atomic<uint64_t>, kTableEntryCount> sampled_counts_{};  // since the last plan, by (bytes + 15) / 16
+  std::atomic<uint64_t> sampled_bytes_{0};                                // since the last plan
+  std::atomic<uint64_t> due_bytes_{kMinPlanBytes};                        // it is time for one from here on
   // Of who plans.
-  std::array<double, kEntryCount> remembered_counts_{};  // as sampled_counts_
-  uint64_t planned_used_bytes_ = 0;                      // used at the last plan
+  std::array<double, kTableEntryCount> remembered_counts_{};  // as sampled_counts_
+  uint64_t planned_used_bytes_ = 0;                           // used at the last plan
   std::array<Range, kClassCount + kAddedClassLimit> ranges_;
 };
 

@@ -128,10 +128,7 @@ class HUGEPOOL_EXPORT Pool {
   const PoolOptions& options() const noexcept;
 
  private:
-  uint64_t TagFor(size_t bytes) const {
-    constexpr size_t kStep = internal::kTableStepBytes;
-    return internal::LoadTag(view_.class_tags, (bytes + kStep - 1) / kStep);
-  }
+  uint64_t TagFor(size_t bytes) const { return internal::LoadTag(view_.class_tags, internal::TableEntryOf(bytes)); }
   void* AllocateSlow(size_t bytes) noexcept;
   void DeallocateSlow(void* block) noexcept;
   void DeallocateSlow(void* block, size_t bytes) noexcept;

@@ -18,7 +18,7 @@ using ::hugepool::testing::Seed;
 // What the fast path reads agrees with what the slow path says.
 void CheckTags(const ClassTable& table) {
   for (size_t bytes = 1; bytes <= kMaxTableBytes; ++bytes) {
-    const size_t tag = table.tags()[(bytes + kTableStepBytes - 1) / kTableStepBytes];
+    const size_t tag = table.tags()[TableEntryOf(bytes)];
     ASSERT_EQ(tag, TagOf(table.For(bytes))) << bytes;
   }
 }

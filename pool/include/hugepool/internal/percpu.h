@@ -55,6 +55,9 @@ inline constexpr size_t kMagazineMaxCount = 256;
 // The largest size whose class is found in one table look-up, and that table's step.
 inline constexpr size_t kMaxTableBytes = size_t{32} << 10;
 inline constexpr size_t kTableStepBytes = 16;
+// Where a size stands in it: with all that round up to the same step.
+constexpr size_t TableEntryOf(size_t bytes) { return (bytes + kTableStepBytes - 1) / kTableStepBytes; }
+inline constexpr size_t kTableEntryCount = TableEntryOf(kMaxTableBytes) + 1;
 
 struct MagazineHeader {
   int32_t count;        // negative: being drained
@@ -69,6 +72,9 @@ struct Magazine {
   char padding[48];
 };
 static_assert(sizeof(Magazine) == 33 * 64);
+// The sequences find count, capacity and window at -16, -12 and -8 from the pointers.
+static_assert(offsetof(Magazine, objects) == 16 && offsetof(MagazineHeader, capacity) == 4 &&
+              offsetof(MagazineHeader, window_end) == 8);
 
 inline constexpr unsigned kRegionShift = 20;
 static_assert(256 * sizeof(Magazine) <= size_t{1} << kRegionShift);
@@ -102,6 +108,9 @@ struct RseqOffsets {
   int64_t descriptor = 0;
   int64_t cpu_id = 0;
 };
+#if HUGEPOOL_PERCPU_INLINE
+static_assert(offsetof(struct rseq, rseq_cs) == offsetof(struct rseq, cpu_id) + 4);
+#endif
 
 // What the fast path reads, constant while the pool lives; what AArch64 loads in pairs stands in pairs.
 struct PercpuView {
@@ -110,9 +119,7 @@ struct PercpuView {
                                         // where a magazine takes any
   uint64_t tags_address = 0;            // of the slot tag of address 0: they stand by 64 KiB, those of the windows only
   void** objects = nullptr;             // of CPU 0's magazine of tag 0
-  const uint8_t* class_tags = nullptr;  // by (bytes + 15) / 16, to kMaxTableBytes
-  uint64_t pool_address = 0;            // of the first window
-  uint64_t pool_bytes = 0;              // of all windows
+  const uint8_t* class_tags = nullptr;  // by TableEntryOf, to kMaxTableBytes
 };
 
 // The tag of what this thread freed last: a guess by which the processor goes on before it has read a slot's tag.
