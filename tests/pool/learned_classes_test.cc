@@ -152,8 +152,8 @@ TEST(LearnedClasses, ASpreadTakesLessThanWithoutAfterItsSizesShifted) {
 // over the whole size that was asked for.
 TEST(LearnedClasses, ThreadsNeverGetLessThanTheyAskForWhileClassesComeAndGo) {
   constexpr size_t kThreadCount = 4;
-  constexpr size_t kBlocksPerThread = kLiveBytes / kThreadCount / 4 / 5000;
-  constexpr int kShiftCount = 24;  // of fewer it may happen that none is worth a class
+  constexpr size_t kBlocksPerThread = kLiveBytes / kThreadCount / 5000;
+  constexpr int kShiftCount = 8;
   PoolOptions options = Options(true);
   options.cache_bytes_per_cpu = 256 << 10;
   const auto pool = MakeLearning(options);
@@ -183,7 +183,7 @@ TEST(LearnedClasses, ThreadsNeverGetLessThanTheyAskForWhileClassesComeAndGo) {
         std::vector<Block>& mine = hands[(t + static_cast<size_t>(shift)) % kThreadCount];
         std::mt19937_64 random(seed + static_cast<uint64_t>(shift) * kThreadCount + t);
         const size_t least = 2049 + static_cast<size_t>(shift % 8) * 777;
-        for (size_t i = 0; i < 6 * kBlocksPerThread; ++i) {
+        for (size_t i = 0; i < 3 * kBlocksPerThread; ++i) {
           Block& block = mine[random() % mine.size()];
           free_one(block);
           block.bytes = least + random() % 60;
