@@ -34,7 +34,7 @@ class NodeArena {
   NodeArena(NodeBacking& backing, CommitBudget& budget, AddressMap& map, HugePage* pages, OsMemory& os,
             uint32_t decay_seconds);
 
-  // A run of 1 to 32 slots whose slots all carry `tag` (a slab's class); a power of two, aligned to itself.
+  // A run of 1 to 32 slots of one huge page, which all carry `tag` (a slab's class).
   void* AllocateSlab(size_t slot_count, SlotTag tag) HUGEPOOL_EXCLUDES(mutex_);
   // The same in a unit that holds a run already, or nullptr.
   void* AllocateSlabInUse(size_t slot_count, SlotTag tag) HUGEPOOL_EXCLUDES(mutex_);

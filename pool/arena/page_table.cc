@@ -12,23 +12,22 @@ constexpr uint32_t LowMask(size_t slot_count) {
   return slot_count >= kSlotsPerHugePage ? kAllTaken : (uint32_t{1} << slot_count) - 1;
 }
 
-// Bit s of the result: slots s … s + 2^order - 1 are free and s is a multiple of 2^order.
-constexpr uint32_t FreeStarts(uint32_t taken, unsigned order) {
-  constexpr std::array<uint32_t, 6> kMultiples = {0xffffffff, 0x55555555, 0x11111111,
-                                                  0x01010101, 0x00010001, 0x00000001};
-  uint32_t starts = ~taken;
-  for (unsigned step = 0; step < order; ++step) starts &= starts >> (1U << step);
-  return starts & kMultiples[order];
+// Calls handle(first, slot_count) for each stretch of free slots that ends at a taken one or at the page's end.
+template <typename Handle>
+constexpr void ForEachFreeStretch(uint32_t taken, Handle handle) {
+  for (size_t slot = 0; slot < kSlotsPerHugePage;) {
+    const size_t free_count = static_cast<size_t>(std::countr_zero(taken >> slot | (uint64_t{1} << (32 - slot))));
+    if (free_count != 0) handle(slot, free_count);
+    slot += free_count;
+    if (slot < kSlotsPerHugePage) slot += static_cast<size_t>(std::countr_one(taken >> slot));
+  }
 }
 
-// The order of the largest aligned free run; the page has a free slot and a taken one.
-constexpr unsigned LargestOrder(uint32_t taken) {
-  unsigned order = 0;
-  while (FreeStarts(taken, order + 1) != 0) ++order;
-  return order;
+constexpr size_t LongestStretch(uint32_t taken) {
+  size_t longest = 0;
+  ForEachFreeStretch(taken, [&](size_t, size_t slot_count) { longest = std::max(longest, slot_count); });
+  return longest;
 }
-
-constexpr unsigned OrderFor(size_t slot_count) { return static_cast<unsigned>(std::bit_width(slot_count - 1)); }
 
 }  // namespace
 
@@ -38,8 +37,8 @@ PageTable::PageTable(HugePage* pages, size_t page_count, size_t hugetlb_page_cou
       hugetlb_page_count_(hugetlb_page_count),
       hugetlb_unit_page_count_(hugetlb_unit_page_count),
       fallback_border_(page_count) {
-  for (auto& orders : lists_) {
-    for (List& list : orders) list.heads.fill(kNoPage);
+  for (auto& stretches : lists_) {
+    for (List& list : stretches) list.heads.fill(kNoPage);
   }
   partly_empty_heads_.fill(kNoPage);
   empty_heads_.fill(kNoPage);
@@ -66,7 +65,7 @@ void PageTable::Remove(PageIndex* head, PageIndex index, PageLinks HugePage::*li
 }
 
 PageTable::List& PageTable::ListOf(const HugePage& page) {
-  return lists_[static_cast<size_t>(page.backing)][LargestOrder(page.taken)];
+  return lists_[static_cast<size_t>(page.backing)][LongestStretch(page.taken)];
 }
 
 void PageTable::Link(PageIndex index) {
@@ -137,25 +136,17 @@ void PageTable::TakeMask(PageIndex index, uint32_t mask) {
   Link(index);
 }
 
-// The fullest page in use that has room.
-PageIndex PageTable::FullestPage(size_t backing, size_t slot_count) const {
-  PageIndex found = kNoPage;
-  size_t fullest = kFreeCounts;
-  for (size_t order = OrderFor(slot_count); order < kOrderCount; ++order) {
-    const List& list = lists_[backing][order];
-    if (list.nonempty == 0) continue;
-    const size_t free_count = static_cast<size_t>(std::countr_zero(list.nonempty));
-    if (free_count < fullest) {
-      fullest = free_count;
-      found = list.heads[fullest];
-    }
+PageIndex PageTable::PageInUse(size_t backing, size_t slot_count) const {
+  for (size_t longest = slot_count; longest < kSlotsPerHugePage; ++longest) {
+    const List& list = lists_[backing][longest];
+    if (list.nonempty != 0) return list.heads[static_cast<size_t>(std::countr_zero(list.nonempty))];
   }
-  return found;
+  return kNoPage;
 }
 
 std::optional<size_t> PageTable::TakeSlotsInUse(size_t slot_count) {
   for (size_t backing = 0; backing < kBackingCount; ++backing) {
-    const PageIndex found = FullestPage(backing, slot_count);
+    const PageIndex found = PageInUse(backing, slot_count);
     if (found != kNoPage) return TakeSlotsIn(found, slot_count);
     const PageIndex unit = partly_empty_heads_[backing];
     if (unit != kNoPage) return TakeSlotsIn(page(unit).first_empty, slot_count);
@@ -165,7 +156,7 @@ std::optional<size_t> PageTable::TakeSlotsInUse(size_t slot_count) {
 
 std::optional<size_t> PageTable::TakeSlots(size_t slot_count) {
   for (size_t backing = 0; backing < kBackingCount; ++backing) {
-    const PageIndex found = FullestPage(backing, slot_count);
+    const PageIndex found = PageInUse(backing, slot_count);
     if (found != kNoPage) return TakeSlotsIn(found, slot_count);
     for (const PageIndex unit : {partly_empty_heads_[backing], empty_heads_[backing]}) {
       if (unit != kNoPage) return TakeSlotsIn(page(unit).first_empty, slot_count);
@@ -175,10 +166,17 @@ std::optional<size_t> PageTable::TakeSlots(size_t slot_count) {
 }
 
 size_t PageTable::TakeSlotsIn(PageIndex index, size_t slot_count) {
-  const uint32_t starts = FreeStarts(page(index).taken, OrderFor(slot_count));
-  const size_t slot = static_cast<size_t>(std::countr_zero(starts));
-  TakeMask(index, LowMask(slot_count) << slot);
-  return ToSize(index) * kSlotsPerHugePage + slot;
+  size_t best_slot = 0;
+  size_t best_count = SIZE_MAX;
+  ForEachFreeStretch(page(index).taken, [&](size_t first, size_t free_count) {
+    if (free_count < slot_count || free_count >= best_count) return;
+    // At an end of the page where it can: what lies between is then whole once it is free.
+    const bool at_the_end = first != 0 && first + free_count == kSlotsPerHugePage;
+    best_slot = at_the_end ? kSlotsPerHugePage - slot_count : first;
+    best_count = free_count;
+  });
+  TakeMask(index, LowMask(slot_count) << best_slot);
+  return ToSize(index) * kSlotsPerHugePage + best_slot;
 }
 
 bool PageTable::FreeSlots(PageIndex index, uint32_t mask) {

@@ -3,8 +3,9 @@
 //
 // Shape      pages 0 … hugetlb_page_count - 1 are the hugetlb region and are used from the bottom up; the rest is the
 //            fall-back region and is used from the top down. Populated pages in use that have a free slot stand in
-//            lists by (backing, largest free aligned run, free slots), so the fullest page that fits is found without a
-//            walk. Pages become present and are given back by unit: one page, or the 512 of a giant page. Empty pages
+//            lists by (backing, longest stretch of free slots, free slots): a run goes to the page whose longest stretch
+//            is the shortest that fits, the fullest of those, and there to the shortest stretch that fits. So long
+//            stretches stay whole, and pages that hold little come empty. Pages become present and are given back by unit: one page, or the 512 of a giant page. Empty pages
 //            stand in a list of their unit; units stand in lists by what they hold: nothing, some empty pages, only
 //            empty pages. So a unit without runs is broken into only when no other unit has room.
 // Units      pages are 2 MiB, slots 64 KiB; page indexes count from the bottom of the window; a unit is named by its
@@ -90,8 +91,7 @@ class PageTable {
     return ToSize(index) < hugetlb_page_count_ ? hugetlb_unit_page_count_ : 1;
   }
 
-  // A run of slot_count (1 to 32) in the fullest populated page that has room, upper rungs first. A power of two starts
-  // on a multiple of itself. Returns page × 32 + slot.
+  // A run of slot_count (1 to 32) in a populated page, upper rungs first, on any slot. Returns page × 32 + slot.
   std::optional<size_t> TakeSlots(size_t slot_count);
   // The same, but of units that hold a run already.
   std::optional<size_t> TakeSlotsInUse(size_t slot_count);
@@ -139,8 +139,7 @@ class PageTable {
   size_t page_count() const { return page_count_; }
 
  private:
-  static constexpr size_t kOrderCount = 5;  // free runs of 1, 2, 4, 8, 16 slots; with 32 the page is empty
-  static constexpr size_t kFreeCounts = kSlotsPerHugePage;
+  static constexpr size_t kFreeCounts = kSlotsPerHugePage;  // of a page in use: 1 to 31
 
   struct List {
     std::array<PageIndex, kFreeCounts> heads;
@@ -150,7 +149,7 @@ class PageTable {
   void Push(PageIndex* head, PageIndex index, PageLinks HugePage::*links);
   void Remove(PageIndex* head, PageIndex index, PageLinks HugePage::*links);
   List& ListOf(const HugePage& page);
-  PageIndex FullestPage(size_t backing, size_t slot_count) const;
+  PageIndex PageInUse(size_t backing, size_t slot_count) const;
   void Link(PageIndex index);
   void Unlink(PageIndex index);
   PageIndex* HeadOf(PageIndex unit);
@@ -170,12 +169,12 @@ class PageTable {
   const size_t page_count_;
   const size_t hugetlb_page_count_;
   const size_t hugetlb_unit_page_count_;
-  size_t hugetlb_border_ = 0;                                // pages below were used at least once; whole units
-  size_t fallback_border_;                                   // pages from here on were used at least once
-  std::array<PageIndex, 2> vacant_heads_{kNoPage, kNoPage};  // by Region; units
-  std::array<std::array<List, kOrderCount>, kBackingCount> lists_;
-  std::array<PageIndex, kBackingCount> partly_empty_heads_;  // units
-  std::array<PageIndex, kBackingCount> empty_heads_;         // units
+  size_t hugetlb_border_ = 0;                                       // pages below were used at least once; whole units
+  size_t fallback_border_;                                          // pages from here on were used at least once
+  std::array<PageIndex, 2> vacant_heads_{kNoPage, kNoPage};         // by Region; units
+  std::array<std::array<List, kFreeCounts>, kBackingCount> lists_;  // by longest stretch
+  std::array<PageIndex, kBackingCount> partly_empty_heads_;         // units
+  std::array<PageIndex, kBackingCount> empty_heads_;                // units
   std::array<size_t, kBackingCount> empty_counts_{};
   std::array<size_t, kBackingCount> populated_counts_{};
   size_t draining_count_ = 0;

@@ -39,7 +39,7 @@ inline constexpr size_t kMinObjectsPerSlab = 16;
 struct SizeClassInfo {
   uint32_t object_bytes = 0;
   uint16_t object_count = 0;  // per slab
-  uint8_t slab_order = 0;     // a slab is 2^slab_order slots, aligned to itself
+  uint8_t slab_order = 0;     // a slab is 2^slab_order slots
   uint64_t reciprocal = 0;  // offset × reciprocal >> kReciprocalShift = offset / object_bytes for offsets below 2 MiB
 
   static constexpr unsigned kReciprocalShift = 44;

@@ -28,6 +28,8 @@ SlabBin::SlabBin(const Window& window, SizeClass size_class, const SizeClassInfo
 size_t SlabBin::SlotCount() const { return std::accumulate(slot_counts_.begin(), slot_counts_.end(), size_t{0}); }
 
 size_t SlabBin::KeptEmptyCount() const {
+  // Long slabs of few objects, each of which costs its user more than a slab costs us.
+  if (InfoOfKind(SlabKind::kNormal).object_bytes > kMaxTableBytes) return 0;
   const size_t of_a_page = kSlotsPerHugePage / InfoOfKind(SlabKind::kNormal).slot_count();
   return std::clamp<size_t>(slab_count_ / kSlabsPerKeptOne, 1, of_a_page);
 }

@@ -1,7 +1,7 @@
 // SlabBin: the slabs of one node and one size class.
 //
-// Shape      lists of slabs by how much of them is used; objects come from the fullest that has some. A few slabs without
-//            used objects are kept, the others are given back to the arena. The first few slabs are short. Slabs that
+// Shape      lists of slabs by how much of them is used; objects come from the fullest that has some. Up to 32 KiB a few
+//            slabs without used objects are kept, the others are given back to the arena. The first few slabs are short. Slabs that
 //            drain stand in lists of their own: nothing is taken
 //            from them as long as another slab has room, and they are given back as soon as they are empty.
 // Units      objects; slots of the window

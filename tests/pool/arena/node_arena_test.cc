@@ -56,14 +56,13 @@ TEST_F(NodeArenaTest, OnePageIsKeptAhead) {
   EXPECT_EQ(arenas_->Complaint(), "");
 }
 
-TEST_F(NodeArenaTest, APowerOfTwoOfSlotsIsAlignedToItself) {
+// On any slot, so that odd lengths leave no gaps: three of them fill a page to its last slot.
+TEST_F(NodeArenaTest, RunsOfOddLengthsShareAPage) {
   NodeArena& arena = Make(Options(16 * kMiB));
-  for (size_t slot_count = 1; slot_count <= kSlotsPerHugePage; slot_count *= 2) {
-    (void)arena.AllocateRun(1);
-    void* const run = arena.AllocateSlab(slot_count, 9);
-    ASSERT_NE(run, nullptr);
-    EXPECT_EQ(reinterpret_cast<uintptr_t>(run) % (slot_count * kSlotBytes), 0u);
-  }
+  for (const size_t slot_count : {9, 12, 11}) ASSERT_NE(arena.AllocateRun(slot_count), nullptr);
+  EXPECT_EQ(arenas_->Stats(0).used_bytes, 2 * kMiB);
+  ASSERT_NE(arena.AllocateSlab(1, 9), nullptr);
+  EXPECT_EQ(arenas_->Stats(0).used_bytes, 4 * kMiB);
   EXPECT_EQ(arenas_->Complaint(), "");
 }
 

@@ -24,13 +24,24 @@ constexpr uint32_t MaskOf(size_t slot_count, size_t first) {
   return (slot_count == 32 ? UINT32_MAX : (uint32_t{1} << slot_count) - 1) << first;
 }
 
-// Whether an aligned power of two of at least slot_count slots is free.
 bool HasRoom(uint32_t taken, size_t slot_count) {
-  const size_t length = std::bit_ceil(slot_count);
-  for (size_t first = 0; first < 32; first += length) {
-    if ((taken & MaskOf(length, first)) == 0) return true;
+  for (size_t first = 0; first + slot_count <= 32; ++first) {
+    if ((taken & MaskOf(slot_count, first)) == 0) return true;
   }
   return false;
+}
+
+// Of the stretches of free slots in a page: the longest, and that around a free slot.
+size_t LongestIn(uint32_t taken) {
+  size_t longest = 0;
+  while (longest < 32 && HasRoom(taken, longest + 1)) ++longest;
+  return longest;
+}
+size_t StretchAround(uint32_t taken, size_t slot) {
+  size_t first = slot, last = slot;
+  while (first > 0 && (taken >> (first - 1) & 1) == 0) --first;
+  while (last < 31 && (taken >> (last + 1) & 1) == 0) ++last;
+  return last - first + 1;
 }
 
 // A PageTable with zeroed entries, as the pool gives them, and naive books beside it.
@@ -153,17 +164,17 @@ class PageTableWalk {
 
   void TakeRun() {
     const size_t slot_count = 1 + Below(32);
-    // The fullest page of the uppermost rung that has room.
+    // Of the uppermost rung that has room, the page with the shortest longest stretch that fits, and the fullest of those.
     size_t wanted_rung = kBackingCount;
-    int wanted_free = 64;
+    std::pair<size_t, int> wanted{64, 64};
     bool all_in_empty_units = true;  // the empty pages of that rung
     for (size_t i = 0; i < taken_.size(); ++i) {
       if (!populated_[i] || Drains(i) || !HasRoom(taken_[i], slot_count)) continue;
       const size_t rung = static_cast<size_t>(table.page(ToPageIndex(i)).backing);
-      const int free_count = std::popcount(~taken_[i]);
-      if (rung < wanted_rung || (rung == wanted_rung && free_count < wanted_free)) {
+      const std::pair<size_t, int> here{LongestIn(taken_[i]), std::popcount(~taken_[i])};
+      if (rung < wanted_rung || (rung == wanted_rung && here < wanted)) {
         wanted_rung = rung;
-        wanted_free = free_count;
+        wanted = here;
         all_in_empty_units = true;
       }
       if (rung == wanted_rung && taken_[i] == 0) all_in_empty_units &= IsEmpty(UnitOf(i));
@@ -176,11 +187,17 @@ class PageTableWalk {
     ASSERT_TRUE(populated_[page]);
     EXPECT_EQ(taken_[page] & mask, 0u) << "slots given twice";
     EXPECT_EQ(static_cast<size_t>(table.page(ToPageIndex(page)).backing), wanted_rung);
-    EXPECT_EQ(std::popcount(~taken_[page]), wanted_free);
+    EXPECT_EQ(std::pair(LongestIn(taken_[page]), std::popcount(~taken_[page])), wanted);
+    size_t shortest = 64;
+    for (size_t first = 0; first + slot_count <= 32; ++first) {
+      if ((taken_[page] & MaskOf(slot_count, first)) == 0) {
+        shortest = std::min(shortest, StretchAround(taken_[page], first));
+      }
+    }
+    EXPECT_EQ(StretchAround(taken_[page], *slot % 32), shortest) << "a longer stretch was broken without need";
     if (taken_[page] == 0) {
       EXPECT_EQ(IsEmpty(UnitOf(page)), all_in_empty_units) << "an empty unit was broken into without need";
     }
-    EXPECT_EQ(*slot % std::bit_ceil(slot_count), 0u) << slot_count;
     taken_[page] |= mask;
     runs_.push_back({*slot, slot_count});
   }

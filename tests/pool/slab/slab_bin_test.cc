@@ -106,7 +106,7 @@ TEST(SlabBin, AgreesWithAModelAfterEveryStep) {
       void* const last = object;
       bin.Free(&last, 1);
     }
-    EXPECT_TRUE(bin.ReleaseEmpty());
+    EXPECT_EQ(bin.ReleaseEmpty(), object_bytes <= kMaxTableBytes) << "of the large ones no empty slab is kept";
     EXPECT_EQ(slabs.arenas.Stats(0).used_bytes, 0u);
     EXPECT_EQ(slabs.Complaint(), "");
   }
@@ -114,8 +114,8 @@ TEST(SlabBin, AgreesWithAModelAfterEveryStep) {
 
 TEST(SlabBin, KeepsOneEmptySlabAndGivesTheOthersBack) {
   Slabs slabs(32 * kMiB);
-  SlabBin& bin = slabs.Bin(kMaxSlabBytes);
-  std::vector<void*> objects(64);
+  SlabBin& bin = slabs.Bin(kMaxTableBytes);
+  std::vector<void*> objects(512);
   for (void*& object : objects) ASSERT_EQ(bin.Allocate(&object, 1), 1u);
   EXPECT_LE(slabs.arenas.Stats(0).used_bytes, 18 * kMiB);
   EXPECT_GT(bin.slab_count(), 10u);
@@ -125,6 +125,18 @@ TEST(SlabBin, KeepsOneEmptySlabAndGivesTheOthersBack) {
   EXPECT_TRUE(bin.ReleaseEmpty());
   EXPECT_FALSE(bin.ReleaseEmpty());
   EXPECT_EQ(slabs.arenas.Stats(0).used_bytes, 0u);
+}
+
+// A filter of 200 KiB that came and went must not hold a slab of a megabyte.
+TEST(SlabBin, KeepsNoEmptySlabOfLargeObjects) {
+  Slabs slabs(32 * kMiB);
+  for (size_t bytes = kMaxTableBytes + 1; bytes <= kMaxSlabBytes; bytes += 4096) {
+    void* object = slabs.Allocate(bytes);
+    ASSERT_NE(object, nullptr);
+    slabs.Bin(bytes).Free(&object, 1);
+  }
+  EXPECT_EQ(slabs.arenas.Stats(0).used_bytes, 0u);
+  EXPECT_EQ(slabs.Complaint(), "");
 }
 
 TEST(SlabBin, ALargeBinKeepsAFewMoreButNoMoreThanAPage) {
