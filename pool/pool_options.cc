@@ -26,9 +26,13 @@ bool Refuse(Error* error, std::string message, std::string mend) {
   return false;
 }
 
+// The words of an option, and what each means.
 template <typename Value, size_t kCount>
-bool ParseWord(std::string_view name, std::string_view text,
-               const std::array<std::pair<std::string_view, Value>, kCount>& words, Value* value, Error* error) {
+using Words = std::array<std::pair<std::string_view, Value>, kCount>;
+
+template <typename Value, size_t kCount>
+bool ParseWord(std::string_view name, std::string_view text, const Words<Value, kCount>& words, Value* value,
+               Error* error) {
   std::string allowed;
   for (const auto& [word, meaning] : words) {
     if (text == word) {
@@ -50,7 +54,7 @@ bool ParsePlacement(std::string_view text, Placement* placement, Error* error) {
       return true;
     }
   }
-  constexpr std::array<std::pair<std::string_view, Placement>, 3> kWords = {{
+  constexpr Words<Placement, 3> kWords = {{
       {"local", Placement::Local()},
       {"local_strict", Placement::LocalStrict()},
       {"interleave", Placement::Interleave()},
@@ -79,62 +83,120 @@ bool ParseSeconds(std::string_view name, std::string_view text, uint32_t* second
   return Refuse(error, std::string(name) + " = '" + std::string(text) + "' is no whole number", "Allowed: 0 to 3600.");
 }
 
-bool ParseOption(std::string_view name, std::string_view value, PoolOptions* options, Error* error) {
-  if (name == "capacity") return ParseSize(name, value, &options->capacity_bytes, error);
-  if (name == "cache_bytes_per_cpu") return ParseSize(name, value, &options->cache_bytes_per_cpu, error);
-  if (name == "placement") return ParsePlacement(value, &options->placement, error);
-  if (name == "huge_pages") {
-    constexpr std::array<std::pair<std::string_view, HugePages>, 4> kWords = {{
-        {"required", HugePages::kRequired},
-        {"preferred", HugePages::kPreferred},
-        {"transparent", HugePages::kTransparent},
-        {"off", HugePages::kOff},
-    }};
-    return ParseWord(name, value, kWords, &options->huge_pages, error);
+bool ParsePage(std::string_view name, std::string_view text, PoolOptions* options, Error* error) {
+  size_t bytes = 0;
+  if (!ParseSize(name, text, &bytes, error)) return false;
+  if (bytes != kHugePageBytes && bytes != kGiantPageBytes) {
+    return Refuse(error, "page = '" + std::string(text) + "' is no size of a pool's pages", "Allowed: 2M, 1G.");
   }
-  if (name == "cpu_cache") {
-    constexpr std::array<std::pair<std::string_view, CpuCacheMode>, 4> kWords = {{
-        {"auto", CpuCacheMode::kAuto},
-        {"rseq", CpuCacheMode::kRseq},
-        {"locked", CpuCacheMode::kLocked},
-        {"off", CpuCacheMode::kOff},
-    }};
-    return ParseWord(name, value, kWords, &options->cpu_cache, error);
-  }
-  if (name == "page") {
-    size_t bytes = 0;
-    if (!ParseSize(name, value, &bytes, error)) return false;
-    if (bytes != kHugePageBytes && bytes != kGiantPageBytes) {
-      return Refuse(error, "page = '" + std::string(value) + "' is no size of a pool's pages", "Allowed: 2M, 1G.");
-    }
-    options->page_bytes = bytes;
-    return true;
-  }
-  if (name == "learn_size_classes") {
-    constexpr std::array<std::pair<std::string_view, bool>, 2> kWords = {{{"on", true}, {"off", false}}};
-    return ParseWord(name, value, kWords, &options->learn_size_classes, error);
-  }
-  if (name == "populate_at_start") {
-    constexpr std::array<std::pair<std::string_view, PopulateAtStart>, 2> kWords = {{
-        {"none", PopulateAtStart::kNone},
-        {"all", PopulateAtStart::kAll},
-    }};
-    return ParseWord(name, value, kWords, &options->populate_at_start, error);
-  }
-  if (name == "wait_for_huge_pages_seconds") {
-    return ParseSeconds(name, value, &options->wait_for_huge_pages_seconds, error);
-  }
-  if (name == "decay_seconds") return ParseSeconds(name, value, &options->decay_seconds, error);
-  if (name == "name") {
-    options->name = std::string(value);
-    return true;
-  }
-  return Refuse(error, "option '" + std::string(name) + "' is not known",
-                "Allowed: capacity, huge_pages, page, placement, populate_at_start, wait_for_huge_pages_seconds, "
-                "decay_seconds, cpu_cache, cache_bytes_per_cpu, learn_size_classes, name.");
+  options->page_bytes = bytes;
+  return true;
 }
 
+constexpr Words<HugePages, 4> kHugePagesWords = {{
+    {"required", HugePages::kRequired},
+    {"preferred", HugePages::kPreferred},
+    {"transparent", HugePages::kTransparent},
+    {"off", HugePages::kOff},
+}};
+constexpr Words<PopulateAtStart, 2> kPopulateWords = {{
+    {"none", PopulateAtStart::kNone},
+    {"all", PopulateAtStart::kAll},
+}};
+constexpr Words<CpuCacheMode, 4> kCpuCacheWords = {{
+    {"auto", CpuCacheMode::kAuto},
+    {"rseq", CpuCacheMode::kRseq},
+    {"locked", CpuCacheMode::kLocked},
+    {"off", CpuCacheMode::kOff},
+}};
+constexpr Words<bool, 2> kOnOffWords = {{{"on", true}, {"off", false}}};
+
+// One option by its name in texts.
+struct Field {
+  std::string_view name;
+  bool (*set)(std::string_view name, std::string_view text, PoolOptions* options, Error* error);
+  std::string (*text)(const PoolOptions& options);
+};
+
+template <auto kMember>
+constexpr Field SizeField(std::string_view name) {
+  return {name,
+          [](std::string_view given, std::string_view text, PoolOptions* options, Error* error) {
+            return ParseSize(given, text, &(options->*kMember), error);
+          },
+          [](const PoolOptions& options) { return FormatBytes(options.*kMember); }};
+}
+
+template <auto kMember>
+constexpr Field SecondsField(std::string_view name) {
+  return {name,
+          [](std::string_view given, std::string_view text, PoolOptions* options, Error* error) {
+            return ParseSeconds(given, text, &(options->*kMember), error);
+          },
+          [](const PoolOptions& options) { return std::to_string(options.*kMember); }};
+}
+
+template <auto kMember, const auto& kWords>
+constexpr Field WordField(std::string_view name) {
+  return {name,
+          [](std::string_view given, std::string_view text, PoolOptions* options, Error* error) {
+            return ParseWord(given, text, kWords, &(options->*kMember), error);
+          },
+          [](const PoolOptions& options) {
+            for (const auto& [word, meaning] : kWords) {
+              if (meaning == options.*kMember) return std::string(word);
+            }
+            return std::string("?");
+          }};
+}
+
+// In the order in which they are written.
+constexpr auto kFields = std::to_array<Field>({
+    SizeField<&PoolOptions::capacity_bytes>("capacity"),
+    WordField<&PoolOptions::huge_pages, kHugePagesWords>("huge_pages"),
+    {"page", ParsePage, [](const PoolOptions& options) { return FormatBytes(options.page_bytes); }},
+    {"placement",
+     [](std::string_view, std::string_view text, PoolOptions* options, Error* error) {
+       return ParsePlacement(text, &options->placement, error);
+     },
+     [](const PoolOptions& options) { return ToString(options.placement); }},
+    WordField<&PoolOptions::populate_at_start, kPopulateWords>("populate_at_start"),
+    SecondsField<&PoolOptions::wait_for_huge_pages_seconds>("wait_for_huge_pages_seconds"),
+    SecondsField<&PoolOptions::decay_seconds>("decay_seconds"),
+    WordField<&PoolOptions::cpu_cache, kCpuCacheWords>("cpu_cache"),
+    SizeField<&PoolOptions::cache_bytes_per_cpu>("cache_bytes_per_cpu"),
+    WordField<&PoolOptions::learn_size_classes, kOnOffWords>("learn_size_classes"),
+    {"name",
+     [](std::string_view, std::string_view text, PoolOptions* options, Error*) {
+       options->name = std::string(text);
+       return true;
+     },
+     [](const PoolOptions& options) { return options.name; }},
+});
+
 }  // namespace
+
+std::vector<std::string_view> PoolOptions::Names() {
+  std::vector<std::string_view> names;
+  for (const Field& field : kFields) names.push_back(field.name);
+  return names;
+}
+
+bool PoolOptions::Set(std::string_view option, std::string_view text, Error* error) {
+  std::string allowed;
+  for (const Field& field : kFields) {
+    if (field.name == option) return field.set(option, TrimSpace(text), this, error);
+    allowed += (allowed.empty() ? "" : ", ") + std::string(field.name);
+  }
+  return Refuse(error, "option '" + std::string(option) + "' is not known", "Allowed: " + allowed + ".");
+}
+
+std::string PoolOptions::Get(std::string_view option) const {
+  for (const Field& field : kFields) {
+    if (field.name == option) return field.text(*this);
+  }
+  return {};
+}
 
 std::optional<PoolOptions> PoolOptions::Parse(std::string_view text, Error* error) {
   PoolOptions options;
@@ -148,25 +210,16 @@ std::optional<PoolOptions> PoolOptions::Parse(std::string_view text, Error* erro
       Refuse(error, "'" + std::string(entry) + "' has no '='", "Write name=value, separated by ';'.");
       return std::nullopt;
     }
-    const std::string_view name = TrimSpace(entry.substr(0, equals));
-    const std::string_view value = TrimSpace(entry.substr(equals + 1));
-    if (!ParseOption(name, value, &options, error)) return std::nullopt;
+    if (!options.Set(TrimSpace(entry.substr(0, equals)), entry.substr(equals + 1), error)) return std::nullopt;
   }
   return options;
 }
 
 std::string PoolOptions::ToString() const {
-  std::string text = "capacity=" + FormatBytes(capacity_bytes);
-  text += std::string("; huge_pages=") + hugepool::ToString(huge_pages);
-  text += "; page=" + FormatBytes(page_bytes);
-  text += "; placement=" + hugepool::ToString(placement);
-  text += std::string("; populate_at_start=") + (populate_at_start == PopulateAtStart::kAll ? "all" : "none");
-  text += "; wait_for_huge_pages_seconds=" + std::to_string(wait_for_huge_pages_seconds);
-  text += "; decay_seconds=" + std::to_string(decay_seconds);
-  text += std::string("; cpu_cache=") + hugepool::ToString(cpu_cache);
-  text += "; cache_bytes_per_cpu=" + FormatBytes(cache_bytes_per_cpu);
-  text += std::string("; learn_size_classes=") + (learn_size_classes ? "on" : "off");
-  text += "; name=" + name;
+  std::string text;
+  for (const Field& field : kFields) {
+    text += (text.empty() ? "" : "; ") + std::string(field.name) + "=" + field.text(*this);
+  }
   return text;
 }
 

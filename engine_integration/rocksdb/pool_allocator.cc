@@ -7,7 +7,49 @@
 #include <cstdlib>
 #include <utility>
 
+#include "rocksdb_adapter/allocator_options.h"
+
 namespace hugepool::rocksdb {
+
+using ::rocksdb::ConfigOptions;
+using ::rocksdb::Status;
+
+PoolAllocator::PoolAllocator() { RegisterOptions(&options_, &AllocatorOptionTypes()); }
+
+PoolAllocator::PoolAllocator(std::shared_ptr<Pool> pool) : PoolAllocator() {
+  static_cast<PoolOptions&>(options_) = pool->options();
+  pool_ = std::move(pool);
+}
+
+bool PoolAllocator::MakePool(const AllocatorOptions& options, Error* error) {
+  std::shared_ptr<Pool> pool = Pool::Create(options, error);
+  if (pool == nullptr) return false;
+  for (const size_t bytes : options.block_bytes) {
+    if (pool->AddSizeClass(bytes, error) == 0) return false;
+  }
+  options_ = options;
+  pool_ = std::move(pool);
+  return true;
+}
+
+Status PoolAllocator::ConfigureOptions(const ConfigOptions& config,
+                                       const std::unordered_map<std::string, std::string>& options,
+                                       std::unordered_map<std::string, std::string>* unused) {
+  if (pool_ != nullptr && !options.empty()) {
+    return Status::InvalidArgument(
+        options.begin()->first + ": the options of a HugepoolAllocator are fixed once it is made",
+        "Make another one; for the capacity, PoolOf(allocator)->SetCapacity.");
+  }
+  const Status status = MemoryAllocator::ConfigureOptions(config, options, unused);
+  if (!status.IsNotFound()) return status;
+  return Status::NotFound(status.getState(), "Allowed: " + AllocatorOptionNames() + ".");
+}
+
+Status PoolAllocator::PrepareOptions(const ConfigOptions& config) {
+  Error error;
+  if (pool_ == nullptr && !MakePool(options_, &error)) return ToStatus(error);
+  return MemoryAllocator::PrepareOptions(config);
+}
 
 void* PoolAllocator::Allocate(size_t bytes) {
   void* block = pool_->Allocate(bytes);
@@ -49,16 +91,23 @@ FallbackStats PoolAllocator::Fallback() const {
   return stats;
 }
 
-std::shared_ptr<::rocksdb::MemoryAllocator> NewMemoryAllocator(std::shared_ptr<Pool> pool) {
-  if (pool == nullptr) return nullptr;
-  std::shared_ptr<::rocksdb::MemoryAllocator> allocator = std::make_shared<PoolAllocator>(std::move(pool));
+namespace {
+
+std::shared_ptr<::rocksdb::MemoryAllocator> Register(std::shared_ptr<PoolAllocator> allocator) {
   // The registry keeps a weak reference. A refusal only means that ToString() does not lead back to the object.
-  ::rocksdb::ObjectRegistry::Default()->SetManagedObject(allocator).PermitUncheckedError();
+  ::rocksdb::ObjectRegistry::Default()->SetManagedObject<::rocksdb::MemoryAllocator>(allocator).PermitUncheckedError();
   return allocator;
 }
 
-std::shared_ptr<::rocksdb::MemoryAllocator> NewMemoryAllocator(const PoolOptions& options, Error* error) {
-  return NewMemoryAllocator(Pool::Create(options, error));
+}  // namespace
+
+std::shared_ptr<::rocksdb::MemoryAllocator> NewMemoryAllocator(const AllocatorOptions& options, Error* error) {
+  auto allocator = std::make_shared<PoolAllocator>();
+  return allocator->MakePool(options, error) ? Register(std::move(allocator)) : nullptr;
+}
+
+std::shared_ptr<::rocksdb::MemoryAllocator> NewMemoryAllocator(std::shared_ptr<Pool> pool) {
+  return pool == nullptr ? nullptr : Register(std::make_shared<PoolAllocator>(std::move(pool)));
 }
 
 std::optional<FallbackStats> Fallback(const ::rocksdb::MemoryAllocator& allocator) {
@@ -70,6 +119,17 @@ std::optional<FallbackStats> Fallback(const ::rocksdb::MemoryAllocator& allocato
 std::shared_ptr<Pool> PoolOf(const ::rocksdb::MemoryAllocator& allocator) {
   const PoolAllocator* own = allocator.CheckedCast<PoolAllocator>();
   return own == nullptr ? nullptr : own->pool();
+}
+
+int RegisterHugepool(::rocksdb::ObjectLibrary& library, const std::string&) {
+  library.AddFactory<::rocksdb::MemoryAllocator>(
+      // "HugepoolAllocator@0x7f…#pid" as well, as ToString writes it.
+      ::rocksdb::ObjectLibrary::PatternEntry::AsIndividualId(PoolAllocator::kClassName()),
+      [](const std::string&, std::unique_ptr<::rocksdb::MemoryAllocator>* guard, std::string*) {
+        guard->reset(new PoolAllocator());
+        return guard->get();
+      });
+  return 1;
 }
 
 }  // namespace hugepool::rocksdb

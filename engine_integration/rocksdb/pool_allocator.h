@@ -14,6 +14,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <unordered_map>
 
 #include "hugepool/rocksdb.h"
 
@@ -21,10 +23,19 @@ namespace hugepool::rocksdb {
 
 class PoolAllocator final : public ::rocksdb::MemoryAllocator {
  public:
-  explicit PoolAllocator(std::shared_ptr<Pool> pool) : pool_(std::move(pool)) {}
+  // Without a pool until MakePool.
+  PoolAllocator();
+  explicit PoolAllocator(std::shared_ptr<Pool> pool);
 
-  static const char* kClassName() { return "hugepool"; }
+  // The pool that the options ask for. False: *error (when not null) says why, and nothing is changed.
+  bool MakePool(const AllocatorOptions& options, Error* error);
+
+  // No other name, no nickname: RocksDB's registry would give everybody who asks by a nickname the first that was made.
+  static const char* kClassName() { return "HugepoolAllocator"; }
   const char* Name() const override { return kClassName(); }
+
+  // MakePool by the options that were configured, where there is no pool yet.
+  ::rocksdb::Status PrepareOptions(const ::rocksdb::ConfigOptions& config) override;
 
   void* Allocate(size_t bytes) override;
   void Deallocate(void* block) override;
@@ -34,7 +45,13 @@ class PoolAllocator final : public ::rocksdb::MemoryAllocator {
   const std::shared_ptr<Pool>& pool() const { return pool_; }
 
  private:
-  const std::shared_ptr<Pool> pool_;
+  ::rocksdb::Status ConfigureOptions(const ::rocksdb::ConfigOptions& config,
+                                     const std::unordered_map<std::string, std::string>& options,
+                                     std::unordered_map<std::string, std::string>* unused) override;
+
+  // Both are set before anybody allocates, and not changed again.
+  AllocatorOptions options_;
+  std::shared_ptr<Pool> pool_;
   std::atomic<uint64_t> fallback_count_{0};
   std::atomic<uint64_t> fallback_bytes_{0};
   std::atomic<uint64_t> returned_count_{0};

@@ -11,8 +11,8 @@ expect_equal "$(readelf -d "$library" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')" "
 nm --dynamic --defined-only --demangle --format=posix "$library" | grep -vE '^(_init|_fini) ' >"$scratch/names"
 [[ -s $scratch/names ]] || fail "the library shows no name at all"
 grep -q '^hugepool::' "$scratch/names" || fail "no hugepool:: name is shown"
-# The one C name is counted by the assembly of the inlined fast path (hugepool/internal/percpu.h).
-grep -vE '^((vtable|typeinfo|typeinfo name) for )?hugepool::|^hugepool_percpu_v[0-9]+_abort_count ' "$scratch/names" >"$scratch/foreign"
+# The C names: what the assembly of the inlined fast path counts (hugepool/internal/percpu.h), and the C API.
+grep -vE '^((vtable|typeinfo|typeinfo name) for )?hugepool::|^hugepool_(percpu_v[0-9]+_abort_count|rocksdb_[a-z_]+) ' "$scratch/names" >"$scratch/foreign"
 [[ ! -s $scratch/foreign ]] || fail "names outside of hugepool:: are shown: $(head -n 5 "$scratch/foreign")"
 # As the name itself; public functions may mention internal types among their parameters only where private.
 # What the inlined fast path reads has its version in the name.

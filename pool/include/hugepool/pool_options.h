@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "hugepool/error.h"
 #include "hugepool/export.h"
@@ -68,6 +69,13 @@ struct PoolOptions {
 
   // The text from which Parse makes these options again.
   HUGEPOOL_EXPORT std::string ToString() const;
+
+  // The same one by one, for a program with a list of options of its own. Set: false, with *error (when not null) filled and
+  // nothing changed, for what Parse refuses. Get: as ToString writes it; "" for an option that is not known. Names: all
+  // that there are, in ToString's order.
+  HUGEPOOL_EXPORT bool Set(std::string_view option, std::string_view text, Error* error);
+  HUGEPOOL_EXPORT std::string Get(std::string_view option) const;
+  HUGEPOOL_EXPORT static std::vector<std::string_view> Names();
 };
 
 // "64M" → 67108864. A whole number, then nothing or one of K, M, G, T (either case; "KiB"/"KB" spellings too).

@@ -107,8 +107,7 @@ TEST(RocksdbAllocator, NoPoolGivesNoAllocator) {
 }
 
 TEST(RocksdbAllocator, RefusedOptionsAreExplained) {
-  PoolOptions options;
-  options.capacity_bytes = 0;
+  rocksdb::AllocatorOptions options;  // without a capacity
   Error error;
   EXPECT_EQ(rocksdb::NewMemoryAllocator(options, &error), nullptr);
   EXPECT_EQ(error.code, ErrorCode::kInvalidArgument);

@@ -26,7 +26,7 @@ class CacheOnPool : public ::testing::TestWithParam<std::tuple<CacheKind, HugePa
   }
 
   std::shared_ptr<::rocksdb::MemoryAllocator> MakeAllocator(size_t capacity_bytes) {
-    PoolOptions options;
+    rocksdb::AllocatorOptions options;
     options.capacity_bytes = capacity_bytes;
     options.huge_pages = huge_pages();
     Error error;

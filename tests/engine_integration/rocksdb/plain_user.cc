@@ -6,7 +6,7 @@
 namespace hugepool::testing {
 
 bool PlainUserIsServed() {
-  PoolOptions options;
+  rocksdb::AllocatorOptions options;
   options.capacity_bytes = size_t{16} << 20;
   options.huge_pages = HugePages::kOff;
   ::rocksdb::LRUCacheOptions cache_options;

@@ -33,8 +33,8 @@ constexpr int kRecordCount = 10000;
   std::exit(1);
 }
 
-PoolOptions OptionsOf(HugePages huge_pages) {
-  PoolOptions options;
+rocksdb::AllocatorOptions OptionsOf(HugePages huge_pages) {
+  rocksdb::AllocatorOptions options;
   options.capacity_bytes = 16 * kMiB;
   options.huge_pages = huge_pages;
   // The child asks while the parent's pages are on their way back.

@@ -8,14 +8,11 @@
 
 int main() {
   hugepool::Error error;
-  hugepool::PoolOptions options;
-  options.capacity_bytes = size_t{64} << 20;
   rocksdb::LRUCacheOptions cache_options;
   cache_options.capacity = size_t{32} << 20;
-  cache_options.memory_allocator = hugepool::rocksdb::NewMemoryAllocator(options, &error);
-  if (!cache_options.memory_allocator) return std::fprintf(stderr, "%s\n", error.ToString().c_str()), 1;
-  const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(cache_options);
-  if (!cache || cache->memory_allocator() == nullptr) return 1;
+  const auto cache = hugepool::rocksdb::NewLRUCache(cache_options, hugepool::rocksdb::AllocatorOptions(), &error);
+  if (!cache) return std::fprintf(stderr, "%s\n", error.ToString().c_str()), 1;
+  if (cache->memory_allocator() == nullptr) return 1;
 
   const std::shared_ptr<hugepool::Pool> pool = hugepool::rocksdb::PoolOf(*cache->memory_allocator());
   if (!pool) return 1;

@@ -1,12 +1,13 @@
 // hugepool::rocksdb: RocksDB's block cache on a Pool.
 //
 //   hugepool::Error error;
-//   ::rocksdb::LRUCacheOptions cache;
-//   cache.capacity = size_t{8} << 30;
-//   cache.memory_allocator = hugepool::rocksdb::NewMemoryAllocator(hugepool::PoolOptions{...}, &error);
+//   ::rocksdb::LRUCacheOptions lru;
+//   lru.capacity = size_t{8} << 30;
+//   table_options.block_cache = hugepool::rocksdb::NewLRUCache(lru, hugepool::rocksdb::AllocatorOptions(), &error);
 //
-// The same allocator serves LRU and HyperClock caches, and blob caches. RocksDB takes from it the data, index, filter
-// and dictionary blocks; cache handles, memtables and read-ahead buffers stay with the process's malloc.
+// or the allocator by itself, for LRU and HyperClock caches, blob caches and compressed secondary caches alike. RocksDB takes
+// from it the data, index, filter and dictionary blocks; cache handles, memtables and read-ahead buffers stay with the
+// process's malloc.
 //
 // Units      bytes
 // Owner      a cache keeps its allocator, and the allocator its pool, by shared_ptr: every other handle may go first
@@ -19,27 +20,70 @@
 #ifndef HUGEPOOL_ROCKSDB_H_
 #define HUGEPOOL_ROCKSDB_H_
 
+#include <rocksdb/cache.h>
 #include <rocksdb/memory_allocator.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "hugepool/error.h"
 #include "hugepool/export.h"
 #include "hugepool/pool.h"
 #include "hugepool/pool_options.h"
 
+namespace ROCKSDB_NAMESPACE {
+class ObjectLibrary;
+}
+
 namespace hugepool::rocksdb {
 
-// nullptr when `pool` is. Several allocators may share one pool. While it lives, the allocator is a managed object of
-// RocksDB's default registry: MemoryAllocator::CreateFromString finds it again from its ToString() when
-// ConfigOptions::registry is ObjectRegistry::Default().
+// A pool's options, with two defaults of their own, and what only an engine's blocks need.
+struct AllocatorOptions : PoolOptions {
+  AllocatorOptions() {
+    capacity_bytes = 0;         // not said: NewLRUCache and NewHyperClockCache find it, every other call refuses it
+    learn_size_classes = true;  // an engine's blocks have few sizes, and the pool's own classes round them up
+  }
+
+  // Sizes that the engine is known to ask for: each gets an exact class from the start (Pool::AddSizeClass), where
+  // learning begins after some megabytes. 1 B to 256 KiB, at most 32 of them.
+  std::vector<size_t> block_bytes;
+
+  static const char* kName() { return "HugepoolAllocatorOptions"; }
+};
+
+// nullptr and *error (when not null) filled when Pool::Create or Pool::AddSizeClass refuses. While it lives, the allocator is
+// a managed object of RocksDB's default registry: MemoryAllocator::CreateFromString finds it again from its ToString().
+HUGEPOOL_EXPORT std::shared_ptr<::rocksdb::MemoryAllocator> NewMemoryAllocator(const AllocatorOptions& options,
+                                                                               Error* error);
+// The same on a pool that is there. nullptr when `pool` is. Several allocators may share one pool.
 HUGEPOOL_EXPORT std::shared_ptr<::rocksdb::MemoryAllocator> NewMemoryAllocator(std::shared_ptr<Pool> pool);
 
-// The same on a pool of its own; nullptr and *error (when not null) filled when Pool::Create refuses the options.
-HUGEPOOL_EXPORT std::shared_ptr<::rocksdb::MemoryAllocator> NewMemoryAllocator(const PoolOptions& options,
-                                                                               Error* error);
+// A cache on a pool of its own: what it charges is what its blocks take of the pool (UsableSize), and its handles too, as
+// `cache` says by default. allocator.capacity_bytes = 0: CapacityFor(cache.capacity, allocator).
+// nullptr and *error (when not null) filled as by NewMemoryAllocator, where `cache` names an allocator already, and where RocksDB
+// refuses `cache`.
+HUGEPOOL_EXPORT std::shared_ptr<::rocksdb::Cache> NewLRUCache(::rocksdb::LRUCacheOptions cache,
+                                                              const AllocatorOptions& allocator, Error* error);
+HUGEPOOL_EXPORT std::shared_ptr<::rocksdb::Cache> NewHyperClockCache(::rocksdb::HyperClockCacheOptions cache,
+                                                                     const AllocatorOptions& allocator, Error* error);
+
+// A pool's capacity for caches of cache_bytes in all: their blocks, 1/32 for slabs that are partly empty, twice what the caches of
+// all CPUs may hold back, and 64 MiB for blocks that are read and in no cache yet. It is a bound: what is not needed is not taken.
+HUGEPOOL_EXPORT size_t CapacityFor(size_t cache_bytes, const PoolOptions& options);
+
+// By text, in RocksDB's manner:
+//   MemoryAllocator::CreateFromString(config, "id=HugepoolAllocator; capacity=8G; block_bytes=4160:16448", &allocator)
+// Names and values are those of PoolOptions::Parse, and block_bytes with ':' between the sizes. What is wrong comes back as
+// a Status that names the option, the value and what is allowed. GetOptions<AllocatorOptions>() reads them, GetOption and
+// GetOptionString write them; once the allocator is made they are fixed.
+//
+// RegisterHugepool makes CreateFromString find the id in a library: in *ObjectLibrary::Default() for all of the process. It has
+// the form that RocksDB's plugins have: the number of factories added is returned, the second argument is ignored.
+HUGEPOOL_EXPORT int RegisterHugepool(::rocksdb::ObjectLibrary& library, const std::string& argument);
 
 // Blocks that malloc served in the pool's place. Bytes by malloc_usable_size.
 // Invariant  live_count ≤ count, live_bytes ≤ bytes
@@ -51,7 +95,7 @@ struct FallbackStats {
 };
 
 // Both look through wrappers that name their inner allocator (Customizable::Inner), and find nothing in an allocator
-// that NewMemoryAllocator did not make.
+// that is none of this library.
 HUGEPOOL_EXPORT std::optional<FallbackStats> Fallback(const ::rocksdb::MemoryAllocator& allocator);
 HUGEPOOL_EXPORT std::shared_ptr<Pool> PoolOf(const ::rocksdb::MemoryAllocator& allocator);
 
