@@ -169,6 +169,25 @@ TEST_P(SpreadSizes, AFewHundredthsMoreThanThePayloadAfterFiftyTurnovers) {
 }
 INSTANTIATE_TEST_SUITE_P(Sizes, SpreadSizes, ::testing::Values(std::pair<size_t, size_t>(3789, 8499)));
 
+// Filters and indexes among blocks, an eighth of the bytes, all replaced at random: those of one length leave room that another
+// length can use.
+TEST(LargeAmongSmall, LeavesFewHolesAfterSixTurnovers) {
+  const auto pool = CreatePool();
+  Blocks blocks(
+      pool,
+      [](std::mt19937_64& random) {
+        return random() % 1024 == 0 ? std::uniform_int_distribution<size_t>(64 << 10, kMiB)(random) : 4096;
+      },
+      Seed());
+  blocks.Fill(kLiveBytes);
+  blocks.ReplaceRandom(6 * kLiveBytes);
+  const double share = FootprintShare(*pool, blocks);
+  WriteFigures("footprint_of_large_among_small", {{"footprint_to_payload", share}});
+  // 1.19 where a run starts on a multiple of its length.
+  EXPECT_LE(share, 1.10 + kFixedShareOfManyClasses);
+  ExpectSound(*pool);
+}
+
 // Nobody calls Trim: what the old sizes leave is found, drains, and is given back, or used again.
 TEST(ShiftedSizes, TakeLittleMoreAfterAWhileThanBefore) {
   const auto pool = CreatePool();
