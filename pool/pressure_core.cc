@@ -93,7 +93,7 @@ Error Refused(const std::string& operation, int errno_value, const std::string& 
 }  // namespace
 
 std::unique_ptr<PressureCore> PressureCore::Start(std::shared_ptr<Pool> pool, const PressureOptions& options,
-                                                  OsPressure& os, const SystemFiles& files, Error* error) {
+                                                  OsWatch& os, const SystemFiles& files, Error* error) {
   if (!Validate(pool.get(), options, error)) return nullptr;
   std::unique_ptr<PressureCore> core(new PressureCore(std::move(pool), options, os));
   if (core->InChild()) {
@@ -165,7 +165,7 @@ bool PressureCore::StartThread(Error* error) {
     return false;
   }
   pthread_t thread;
-  if (const int refused = os_.StartThread(RunThread, this, &thread); refused != 0) {
+  if (const int refused = os_.StartThread(RunThread, this, "hugepool-psi", &thread); refused != 0) {
     *error = Refused("pthread_create", refused, options_.file, options_);
     error->message = "the thread that watches memory pressure was refused";
     error->mend = "Raise the limit of threads (ulimit -u, pids.max), or set own_thread = false and poll fd().";

@@ -20,14 +20,14 @@
 
 #include "hugepool/error.h"
 #include "hugepool/pressure_watch.h"
-#include "os/os_pressure.h"
+#include "os/os_watch.h"
 #include "topology/system_files.h"
 
 namespace hugepool::internal {
 
 class PressureCore {
  public:
-  static std::unique_ptr<PressureCore> Start(std::shared_ptr<Pool> pool, const PressureOptions& options, OsPressure& os,
+  static std::unique_ptr<PressureCore> Start(std::shared_ptr<Pool> pool, const PressureOptions& options, OsWatch& os,
                                              const SystemFiles& files, Error* error);
   ~PressureCore();
 
@@ -38,7 +38,7 @@ class PressureCore {
   const PressureOptions& options() const { return options_; }
 
  private:
-  PressureCore(std::shared_ptr<Pool> pool, const PressureOptions& options, OsPressure& os)
+  PressureCore(std::shared_ptr<Pool> pool, const PressureOptions& options, OsWatch& os)
       : pool_(std::move(pool)), options_(options), os_(os) {}
 
   bool OpenTrigger(const SystemFiles& files, Error* error);
@@ -53,7 +53,7 @@ class PressureCore {
 
   const std::shared_ptr<Pool> pool_;
   PressureOptions options_;  // constant once Start has found the file
-  OsPressure& os_;
+  OsWatch& os_;
   int trigger_ = -1;
   int bell_ = -1;
   std::optional<pthread_t> thread_;
@@ -64,7 +64,7 @@ class PressureCore {
 
 // PressureWatch::Start with a system of the caller's; both must outlive the watch (the files only this call).
 std::unique_ptr<PressureWatch> StartPressureWatch(std::shared_ptr<Pool> pool, const PressureOptions& options,
-                                                  OsPressure& os, const SystemFiles& files, Error* error);
+                                                  OsWatch& os, const SystemFiles& files, Error* error);
 
 }  // namespace hugepool::internal
 

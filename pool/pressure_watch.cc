@@ -9,7 +9,7 @@ PressureWatch::~PressureWatch() = default;
 
 std::unique_ptr<PressureWatch> PressureWatch::Start(std::shared_ptr<Pool> pool, const PressureOptions& options,
                                                     Error* error) {
-  return internal::StartPressureWatch(std::move(pool), options, internal::SystemPressure(), internal::SystemFiles(),
+  return internal::StartPressureWatch(std::move(pool), options, internal::SystemWatch(), internal::SystemFiles(),
                                       error);
 }
 
@@ -28,7 +28,7 @@ struct PressureWatchBuilder {
 };
 
 std::unique_ptr<PressureWatch> StartPressureWatch(std::shared_ptr<Pool> pool, const PressureOptions& options,
-                                                  OsPressure& os, const SystemFiles& files, Error* error) {
+                                                  OsWatch& os, const SystemFiles& files, Error* error) {
   Error ignored;
   std::unique_ptr<PressureCore> core =
       PressureCore::Start(std::move(pool), options, os, files, error == nullptr ? &ignored : error);

@@ -1,6 +1,8 @@
 #include "rocksdb_adapter/allocator_options.h"
 
-#include <functional>
+#include <algorithm>
+#include <charconv>
+#include <iterator>
 #include <string_view>
 #include <utility>
 
@@ -11,10 +13,7 @@ using ::rocksdb::ConfigOptions;
 using ::rocksdb::OptionTypeInfo;
 using ::rocksdb::Status;
 
-constexpr const char* kBlockBytes = "block_bytes";
-
-std::string Get(const AllocatorOptions& options, std::string_view name) {
-  if (name != kBlockBytes) return options.PoolOptions::Get(name);
+std::string BlockBytesText(const AllocatorOptions& options) {
   std::string text;
   for (const size_t bytes : options.block_bytes) text += (text.empty() ? "" : ":") + FormatBytes(bytes);
   return text;
@@ -24,13 +23,8 @@ bool SetBlockBytes(std::string_view text, AllocatorOptions* options, Error* erro
   std::vector<size_t> sizes;
   while (!text.empty()) {
     const size_t end = text.find(':');
-    Error inner;
-    const auto bytes = ParseBytes(text.substr(0, end), &inner);
-    if (!bytes) {
-      inner.message = std::string(kBlockBytes) + ": " + inner.message;
-      *error = std::move(inner);
-      return false;
-    }
+    const auto bytes = ParseBytes(text.substr(0, end), error);
+    if (!bytes) return false;
     sizes.push_back(*bytes);
     text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
   }
@@ -38,15 +32,54 @@ bool SetBlockBytes(std::string_view text, AllocatorOptions* options, Error* erro
   return true;
 }
 
+bool SetInterval(std::string_view text, AllocatorOptions* options, Error* error) {
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), options->stats_interval_seconds);
+  if (status == std::errc() && end == text.data() + text.size()) return true;
+  *error = Error{.code = ErrorCode::kInvalidArgument,
+                 .operation = "AllocatorOptions",
+                 .message = "'" + std::string(text) + "' is no whole number",
+                 .mend = "Allowed: 1 to 3600."};
+  return false;
+}
+
+// What an allocator has beside its pool's options.
+struct OwnField {
+  std::string_view name;
+  bool (*set)(std::string_view text, AllocatorOptions* options, Error* error);
+  std::string (*text)(const AllocatorOptions& options);
+};
+constexpr OwnField kOwnFields[] = {
+    {"block_bytes", SetBlockBytes, BlockBytesText},
+    {"stats_file",
+     [](std::string_view text, AllocatorOptions* options, Error*) {
+       options->stats_file = std::string(text);
+       return true;
+     },
+     [](const AllocatorOptions& options) { return options.stats_file; }},
+    {"stats_interval_seconds", SetInterval,
+     [](const AllocatorOptions& options) { return std::to_string(options.stats_interval_seconds); }},
+};
+
+const OwnField* Find(std::string_view name) {
+  const auto* const found = std::find_if(std::begin(kOwnFields), std::end(kOwnFields),
+                                         [&](const OwnField& field) { return field.name == name; });
+  return found == std::end(kOwnFields) ? nullptr : found;
+}
+
 Status Parse(const ConfigOptions&, const std::string& name, const std::string& value, void* address) {
   auto* const options = static_cast<AllocatorOptions*>(address);
+  const OwnField* const own = Find(name);
   Error error;
-  const bool is_set = name == kBlockBytes ? SetBlockBytes(value, options, &error) : options->Set(name, value, &error);
-  return is_set ? Status::OK() : ToStatus(error);
+  if (own == nullptr) return options->Set(name, value, &error) ? Status::OK() : ToStatus(error);
+  if (own->set(value, options, &error)) return Status::OK();
+  error.message = name + ": " + error.message;
+  return ToStatus(error);
 }
 
 Status Serialize(const ConfigOptions&, const std::string& name, const void* address, std::string* value) {
-  *value = Get(*static_cast<const AllocatorOptions*>(address), name);
+  const auto* const options = static_cast<const AllocatorOptions*>(address);
+  const OwnField* const own = Find(name);
+  *value = own == nullptr ? options->Get(name) : own->text(*options);
   return Status::OK();
 }
 
@@ -61,8 +94,9 @@ OptionTypeInfo TypeOf() {
 const std::unordered_map<std::string, OptionTypeInfo>& AllocatorOptionTypes() {
   // Never destroyed: static destructors of a program may still close databases.
   static const auto* const types = [] {
-    auto* const made = new std::unordered_map<std::string, OptionTypeInfo>{{kBlockBytes, TypeOf()}};
+    auto* const made = new std::unordered_map<std::string, OptionTypeInfo>;
     for (const std::string_view name : PoolOptions::Names()) made->emplace(name, TypeOf());
+    for (const OwnField& own : kOwnFields) made->emplace(own.name, TypeOf());
     return made;
   }();
   return *types;
@@ -71,7 +105,9 @@ const std::unordered_map<std::string, OptionTypeInfo>& AllocatorOptionTypes() {
 std::string AllocatorOptionNames() {
   std::string names;
   for (const std::string_view name : PoolOptions::Names()) names += std::string(name) + ", ";
-  return names + kBlockBytes;
+  for (const OwnField& own : kOwnFields)
+    names += std::string(own.name) + (&own == std::end(kOwnFields) - 1 ? "" : ", ");
+  return names;
 }
 
 Status ToStatus(const Error& error) {

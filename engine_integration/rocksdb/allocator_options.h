@@ -1,6 +1,6 @@
 // AllocatorOptions by text: how RocksDB's Configurable reads and writes each of them.
 //
-// Shape      one OptionTypeInfo for each option of a pool, which PoolOptions reads and writes, and one for block_bytes
+// Shape      one OptionTypeInfo for each option of a pool, which PoolOptions reads and writes, and for each of our own
 // Threads    any; the map is made once
 // Errors     InvalidArgument, which names the option, the value and what is allowed
 #ifndef HUGEPOOL_ROCKSDB_ADAPTER_ALLOCATOR_OPTIONS_H_

@@ -1,6 +1,7 @@
 #include "rocksdb_adapter/pool_allocator.h"
 
 #include <malloc.h>
+#include <rocksdb/env.h>
 #include <rocksdb/utilities/object_registry.h>
 
 #include <algorithm>
@@ -29,7 +30,60 @@ bool PoolAllocator::MakePool(const AllocatorOptions& options, Error* error) {
   }
   options_ = options;
   pool_ = std::move(pool);
-  return true;
+  if (StartStatsWriter(error)) return true;
+  pool_.reset();
+  return false;
+}
+
+bool PoolAllocator::StartStatsWriter(Error* error) {
+  if (options_.info_log != nullptr) {
+    ::rocksdb::Info(options_.info_log, "HugepoolAllocator: %s", ToString(ConfigOptions()).c_str());
+  }
+  StatsWriterOptions writer;
+  writer.file = options_.stats_file;
+  writer.interval_seconds = options_.stats_interval_seconds;
+  if (options_.info_log != nullptr || options_.on_warning) {
+    writer.on_warning = [log = options_.info_log, tell = options_.on_warning](const std::string& warning) {
+      if (log != nullptr) ::rocksdb::Warn(log, "HugepoolAllocator: %s", warning.c_str());
+      if (tell) tell(warning);
+    };
+  }
+  if (writer.file.empty() && !writer.on_warning) return true;
+  writer.more_text = [this] { return FallbackText(); };
+  writer.more_complaint = [this] { return FallbackComplaint(); };
+  stats_writer_ = StatsWriter::Start(pool_, writer, error);
+  return stats_writer_ != nullptr;
+}
+
+// As PoolStats::ToPrometheus writes the pool's own.
+std::string PoolAllocator::FallbackText() const {
+  const FallbackStats stats = Fallback();
+  std::string label = "{pool=\"";
+  for (const char c : pool_->options().name) {
+    if (c == '"' || c == '\\') label += '\\';
+    c == '\n' ? label += "\\n" : label += c;
+  }
+  label += "\"} ";
+  std::string text;
+  const auto add = [&](const char* metric, const char* type, const char* help, uint64_t value) {
+    text += std::string("# HELP ") + metric + " " + help + "\n# TYPE " + metric + " " + type + "\n" + metric + label +
+            std::to_string(value) + "\n";
+  };
+  add("hugepool_rocksdb_fallback_blocks_total", "counter", "Blocks that malloc served in the pool's place.",
+      stats.count);
+  add("hugepool_rocksdb_fallback_bytes_total", "counter", "Their memory.", stats.bytes);
+  add("hugepool_rocksdb_fallback_live_blocks", "gauge", "Those of them that RocksDB still has.", stats.live_count);
+  add("hugepool_rocksdb_fallback_live_bytes", "gauge", "Their memory.", stats.live_bytes);
+  return text;
+}
+
+std::string PoolAllocator::FallbackComplaint() const {
+  const FallbackStats stats = Fallback();
+  if (stats.live_count == 0) return {};
+  return "pool '" + pool_->options().name + "': " + std::to_string(stats.live_count) + " blocks of RocksDB, " +
+         std::to_string(stats.live_bytes >> 20) +
+         " MiB, lie on malloc's memory, because the pool refused them. Raise capacity (now " +
+         FormatBytes(pool_->Stats().capacity_bytes) + "), or reserve more huge pages where they are required.";
 }
 
 Status PoolAllocator::ConfigureOptions(const ConfigOptions& config,

@@ -18,6 +18,7 @@
 #include <unordered_map>
 
 #include "hugepool/rocksdb.h"
+#include "hugepool/stats_writer.h"
 
 namespace hugepool::rocksdb {
 
@@ -27,7 +28,8 @@ class PoolAllocator final : public ::rocksdb::MemoryAllocator {
   PoolAllocator();
   explicit PoolAllocator(std::shared_ptr<Pool> pool);
 
-  // The pool that the options ask for. False: *error (when not null) says why, and nothing is changed.
+  // The pool that the options ask for, and the writer of its statistics. Once. False: *error (when not null) says why, and nothing
+  // is changed.
   bool MakePool(const AllocatorOptions& options, Error* error);
 
   // No other name, no nickname: RocksDB's registry would give everybody who asks by a nickname the first that was made.
@@ -45,6 +47,9 @@ class PoolAllocator final : public ::rocksdb::MemoryAllocator {
   const std::shared_ptr<Pool>& pool() const { return pool_; }
 
  private:
+  bool StartStatsWriter(Error* error);
+  std::string FallbackText() const;
+  std::string FallbackComplaint() const;
   ::rocksdb::Status ConfigureOptions(const ::rocksdb::ConfigOptions& config,
                                      const std::unordered_map<std::string, std::string>& options,
                                      std::unordered_map<std::string, std::string>* unused) override;
@@ -56,6 +61,7 @@ class PoolAllocator final : public ::rocksdb::MemoryAllocator {
   std::atomic<uint64_t> fallback_bytes_{0};
   std::atomic<uint64_t> returned_count_{0};
   std::atomic<uint64_t> returned_bytes_{0};
+  std::unique_ptr<StatsWriter> stats_writer_;  // the last member: it looks at the others until it has ended
 };
 
 }  // namespace hugepool::rocksdb

@@ -143,6 +143,8 @@ function(hugepool_install)
   file(RELATIVE_PATH pc_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
   configure_file(${here}/hugepool.pc.in ${PROJECT_BINARY_DIR}/hugepool.pc @ONLY)
   install(FILES ${PROJECT_BINARY_DIR}/hugepool.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+  install(FILES ${PROJECT_SOURCE_DIR}/tools/prometheus/hugepool.rules.yml
+          DESTINATION ${CMAKE_INSTALL_DATADIR}/hugepool/prometheus)
   if(HUGEPOOL_BUILD_ROCKSDB)
     configure_file(${here}/hugepool-rocksdb.pc.in ${PROJECT_BINARY_DIR}/hugepool-rocksdb.pc @ONLY)
     install(FILES ${PROJECT_BINARY_DIR}/hugepool-rocksdb.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

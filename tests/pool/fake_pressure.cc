@@ -59,19 +59,19 @@ int FakePressure::Write(int, const std::string& text) {
 int FakePressure::MakeBell(int* file) {
   if (bell_errno != 0) return bell_errno;
   ++open_count_;
-  return OsPressure::MakeBell(file);
+  return OsWatch::MakeBell(file);
 }
 
 void FakePressure::Close(int file) {
   --open_count_;
-  OsPressure::Close(file);
+  OsWatch::Close(file);
 }
 
 int FakePressure::Wait(pollfd* files, size_t count, int timeout_ms) {
   ++wait_count_;
   if (wait_errno != 0) return wait_errno;
   const bool flies = timeout_ms > 0 && time_flies;
-  const int refused = OsPressure::Wait(files, count, flies ? 0 : timeout_ms);
+  const int refused = OsWatch::Wait(files, count, flies ? 0 : timeout_ms);
   const bool idle = std::all_of(files, files + count, [](const pollfd& file) { return file.revents == 0; });
   if (flies && idle) now_ns += static_cast<uint64_t>(timeout_ms) * 1'000'000;
   for (size_t i = 0; i < count; ++i) {
@@ -82,8 +82,8 @@ int FakePressure::Wait(pollfd* files, size_t count, int timeout_ms) {
   return refused;
 }
 
-int FakePressure::StartThread(void* (*body)(void*), void* argument, pthread_t* thread) {
-  return thread_errno != 0 ? thread_errno : OsPressure::StartThread(body, argument, thread);
+int FakePressure::StartThread(void* (*body)(void*), void* argument, const char* name, pthread_t* thread) {
+  return thread_errno != 0 ? thread_errno : OsWatch::StartThread(body, argument, name, thread);
 }
 
 void FakePressure::Squeeze() { Must(send(far_end_, "!", 1, MSG_OOB | MSG_NOSIGNAL) == 1, "send"); }

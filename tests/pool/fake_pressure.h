@@ -16,11 +16,11 @@
 #include <string>
 #include <vector>
 
-#include "os/os_pressure.h"
+#include "os/os_watch.h"
 
 namespace hugepool::testing {
 
-class FakePressure : public internal::OsPressure {
+class FakePressure : public internal::OsWatch {
  public:
   FakePressure();
   ~FakePressure() override;
@@ -31,7 +31,7 @@ class FakePressure : public internal::OsPressure {
   int MakeBell(int* file) override;
   void Close(int file) override;
   int Wait(pollfd* files, size_t count, int timeout_ms) override;
-  int StartThread(void* (*body)(void*), void* argument, pthread_t* thread) override;
+  int StartThread(void* (*body)(void*), void* argument, const char* name, pthread_t* thread) override;
   uint64_t NowNs() const override { return now_ns; }
 
   // An event.

@@ -31,6 +31,7 @@ class RealDatabase {
   std::string Create();  // makes the directory and writes all records
   std::string Open(std::shared_ptr<::rocksdb::Cache> cache);
   void Close() { db_.reset(); }
+  const std::string& path() const { return path_; }
   // Reads read_count records at random on each thread and compares every value.
   std::string ReadAtRandom(int thread_count, int read_count);
 

@@ -25,6 +25,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,8 +37,9 @@
 #include "hugepool/pool_options.h"
 
 namespace ROCKSDB_NAMESPACE {
+class Logger;
 class ObjectLibrary;
-}
+}  // namespace ROCKSDB_NAMESPACE
 
 namespace hugepool::rocksdb {
 
@@ -51,6 +53,16 @@ struct AllocatorOptions : PoolOptions {
   // Sizes that the engine is known to ask for: each gets an exact class from the start (Pool::AddSizeClass), where
   // learning begins after some megabytes. 1 B to 256 KiB, at most 32 of them.
   std::vector<size_t> block_bytes;
+
+  // Statistics of the pool and of what malloc served in its place, for a scraper (hugepool/stats_writer.h). Empty: none.
+  std::string stats_file;
+  uint32_t stats_interval_seconds = 10;  // between two looks; 1 to 3,600
+
+  // In code only. One line with the options when the allocator is made, and a warning at the beginning of each episode: pages on a
+  // lower rung than asked for, blocks of another node, blocks of malloc's, a file that cannot be written. From a thread of the
+  // writer's; a logger outlives the allocator by being shared.
+  std::shared_ptr<::rocksdb::Logger> info_log;
+  std::function<void(const std::string& warning)> on_warning;
 
   static const char* kName() { return "HugepoolAllocatorOptions"; }
 };
@@ -77,7 +89,7 @@ HUGEPOOL_EXPORT size_t CapacityFor(size_t cache_bytes, const PoolOptions& option
 
 // By text, in RocksDB's manner:
 //   MemoryAllocator::CreateFromString(config, "id=HugepoolAllocator; capacity=8G; block_bytes=4160:16448", &allocator)
-// Names and values are those of PoolOptions::Parse, and block_bytes with ':' between the sizes. What is wrong comes back as
+// Names and values are those of PoolOptions::Parse, and of AllocatorOptions, block_bytes with ':' between the sizes. What is wrong comes back as
 // a Status that names the option, the value and what is allowed. GetOptions<AllocatorOptions>() reads them, GetOption and
 // GetOptionString write them; once the allocator is made they are fixed.
 //

@@ -1,12 +1,12 @@
-// OsPressure: every system call of a PressureWatch, and nothing else: OsMemory's neighbour. No policy here: each call
-// returns what the kernel said, and tests put an OsPressure of their own in its place.
+// OsWatch: every system call of the threads that watch a pool (PressureWatch, StatsWriter), and nothing else: OsMemory's
+// neighbour. No policy here: each call returns what the kernel said, and tests put an OsWatch of their own in its place.
 //
 // Units      ns; files are file descriptors
 // Threads    every call from any thread; no state
 // Errors     0, or the errno of the refused call
 // Cost       one system call each
-#ifndef HUGEPOOL_OS_OS_PRESSURE_H_
-#define HUGEPOOL_OS_OS_PRESSURE_H_
+#ifndef HUGEPOOL_OS_OS_WATCH_H_
+#define HUGEPOOL_OS_OS_WATCH_H_
 
 #include <poll.h>
 #include <pthread.h>
@@ -17,12 +17,12 @@
 
 namespace hugepool::internal {
 
-class OsPressure {
+class OsWatch {
  public:
-  OsPressure() = default;
-  virtual ~OsPressure() = default;
-  OsPressure(const OsPressure&) = delete;
-  OsPressure& operator=(const OsPressure&) = delete;
+  OsWatch() = default;
+  virtual ~OsWatch() = default;
+  OsWatch(const OsWatch&) = delete;
+  OsWatch& operator=(const OsWatch&) = delete;
 
   // A pressure file, for reading, writing and polling; never blocks, not inherited by another program.
   virtual int Open(const std::string& path, int* file);
@@ -37,8 +37,12 @@ class OsPressure {
   // poll: -1 waits for ever. A signal ends the wait as the time does: nothing has happened.
   virtual int Wait(pollfd* files, size_t count, int timeout_ms);
 
-  // A thread that takes no signals but those that its own faults raise.
-  virtual int StartThread(void* (*body)(void*), void* argument, pthread_t* thread);
+  // The text in place of the file, for others all at once: written to "PATH.new", then renamed. What is refused leaves the
+  // file as it was.
+  virtual int ReplaceFile(const std::string& path, const std::string& text);
+
+  // A thread that takes no signals but those that its own faults raise. name: at most 15 characters.
+  virtual int StartThread(void* (*body)(void*), void* argument, const char* name, pthread_t* thread);
   virtual void JoinThread(pthread_t thread);
 
   // CLOCK_MONOTONIC.
@@ -46,8 +50,8 @@ class OsPressure {
 };
 
 // The real one; lives for ever.
-OsPressure& SystemPressure();
+OsWatch& SystemWatch();
 
 }  // namespace hugepool::internal
 
-#endif  // HUGEPOOL_OS_OS_PRESSURE_H_
+#endif  // HUGEPOOL_OS_OS_WATCH_H_
