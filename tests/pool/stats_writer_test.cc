@@ -169,9 +169,11 @@ TEST_F(StatsWriterTest, NobodySeesHalfAFile) {
     while (!done) EXPECT_TRUE(writer->LookNow(&error)) << error.ToString();
   });
   const std::string whole = pool_->Stats().ToPrometheus();
-  for (int i = 0; i < 2000; ++i) ASSERT_EQ(Written(), whole);
+  int half_count = 0;
+  for (int i = 0; i < 2000; ++i) half_count += Written() == whole ? 0 : 1;
   done = true;
   looker.join();
+  EXPECT_EQ(half_count, 0);
 }
 
 TEST_F(StatsWriterTest, ADegradedEpisodeIsToldOfOnceAndAgainWhenItComesBack) {
