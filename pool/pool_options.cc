@@ -78,8 +78,12 @@ bool ParseSize(std::string_view name, std::string_view text, size_t* value, Erro
 }
 
 bool ParseSeconds(std::string_view name, std::string_view text, uint32_t* seconds, Error* error) {
-  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), *seconds);
-  if (status == std::errc() && end == text.data() + text.size()) return true;
+  uint32_t value = 0;
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (status == std::errc() && end == text.data() + text.size()) {
+    *seconds = value;
+    return true;
+  }
   return Refuse(error, std::string(name) + " = '" + std::string(text) + "' is no whole number", "Allowed: 0 to 3600.");
 }
 

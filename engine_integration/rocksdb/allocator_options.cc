@@ -21,12 +21,12 @@ std::string BlockBytesText(const AllocatorOptions& options) {
 
 bool SetBlockBytes(std::string_view text, AllocatorOptions* options, Error* error) {
   std::vector<size_t> sizes;
-  while (!text.empty()) {
-    const size_t end = text.find(':');
-    const auto bytes = ParseBytes(text.substr(0, end), error);
+  for (size_t begin = 0; !text.empty() && begin <= text.size();) {
+    const size_t end = std::min(text.find(':', begin), text.size());
+    const auto bytes = ParseBytes(text.substr(begin, end - begin), error);
     if (!bytes) return false;
     sizes.push_back(*bytes);
-    text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
+    begin = end + 1;
   }
   options->block_bytes = std::move(sizes);
   return true;
@@ -112,7 +112,7 @@ std::string AllocatorOptionNames() {
 
 Status ToStatus(const Error& error) {
   switch (error.code) {
-    case ErrorCode::kOk: return Status::OK();
+    case ErrorCode::kOk: break;  // nobody asks
     case ErrorCode::kInvalidArgument: return Status::InvalidArgument(error.ToString());
     case ErrorCode::kNoHugePages:
     case ErrorCode::kNoMemory:

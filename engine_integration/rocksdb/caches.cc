@@ -1,6 +1,8 @@
 // Caches on pools of their own: NewLRUCache, NewHyperClockCache, CapacityFor.
 #include <sys/sysinfo.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "hugepool/rocksdb.h"
@@ -33,14 +35,18 @@ std::shared_ptr<::rocksdb::Cache> NewCache(CacheOptions& cache, AllocatorOptions
   std::shared_ptr<::rocksdb::Cache> made = make();
   if (made != nullptr) return made;
   return Refuse("RocksDB refuses the cache's options (num_shard_bits = " + std::to_string(cache.num_shard_bits) + ")",
-                "Allowed: num_shard_bits up to 19, ratios from 0 to 1; see rocksdb/cache.h.", error);
+                "Allowed: num_shard_bits up to 19, ratios from 0 to 1 and not above 1 together; see rocksdb/cache.h.",
+                error);
 }
 
 }  // namespace
 
 size_t CapacityFor(size_t cache_bytes, const PoolOptions& options) {
-  const size_t cpu_count = static_cast<size_t>(get_nprocs_conf());
-  return cache_bytes + cache_bytes / 32 + 2 * cpu_count * options.cache_bytes_per_cpu + kInFlightBytes;
+  const size_t cached_bytes = 2 * static_cast<size_t>(get_nprocs_conf()) * options.cache_bytes_per_cpu;
+  const size_t more_bytes = cache_bytes / 16 + cached_bytes + kInFlightBytes;
+  // What is more than any machine has is refused by Pool::Create.
+  if (cache_bytes > SIZE_MAX - more_bytes) return SIZE_MAX;
+  return std::max(cache_bytes + more_bytes, options.page_bytes);
 }
 
 std::shared_ptr<::rocksdb::Cache> NewLRUCache(::rocksdb::LRUCacheOptions cache, const AllocatorOptions& allocator,

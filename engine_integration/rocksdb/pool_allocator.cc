@@ -89,14 +89,20 @@ std::string PoolAllocator::FallbackComplaint() const {
 Status PoolAllocator::ConfigureOptions(const ConfigOptions& config,
                                        const std::unordered_map<std::string, std::string>& options,
                                        std::unordered_map<std::string, std::string>* unused) {
-  if (pool_ != nullptr && !options.empty()) {
-    return Status::InvalidArgument(
-        options.begin()->first + ": the options of a HugepoolAllocator are fixed once it is made",
-        "Make another one; for the capacity, PoolOf(allocator)->SetCapacity.");
-  }
   const Status status = MemoryAllocator::ConfigureOptions(config, options, unused);
   if (!status.IsNotFound()) return status;
   return Status::NotFound(status.getState(), "Allowed: " + AllocatorOptionNames() + ".");
+}
+
+Status PoolAllocator::ParseStringOptions(const ConfigOptions&, const std::string& text) {
+  return Status::InvalidArgument("'" + text + "' has no '='", "Write name=value, separated by ';'.");
+}
+
+Status PoolAllocator::ParseOption(const ConfigOptions& config, const ::rocksdb::OptionTypeInfo& type,
+                                  const std::string& name, const std::string& value, void* address) {
+  if (pool_ == nullptr) return MemoryAllocator::ParseOption(config, type, name, value, address);
+  return Status::InvalidArgument(name + ": the options of a HugepoolAllocator are fixed once it is made",
+                                 "Make another one; for the capacity, PoolOf(allocator)->SetCapacity.");
 }
 
 Status PoolAllocator::PrepareOptions(const ConfigOptions& config) {
@@ -106,7 +112,7 @@ Status PoolAllocator::PrepareOptions(const ConfigOptions& config) {
 }
 
 void* PoolAllocator::Allocate(size_t bytes) {
-  void* block = pool_->Allocate(bytes);
+  void* block = pool_ == nullptr ? nullptr : pool_->Allocate(bytes);
   if (block != nullptr && pool_->Owns(block)) [[likely]]
     return block;
   // A pool inherited over fork hands out malloc's blocks: those are fall-back as well, and take the same way back.
@@ -119,7 +125,7 @@ void* PoolAllocator::Allocate(size_t bytes) {
 
 void PoolAllocator::Deallocate(void* block) {
   if (block == nullptr) return;
-  if (pool_->Owns(block)) [[likely]] {
+  if (Owns(block)) [[likely]] {
     pool_->Deallocate(block);
     return;
   }
@@ -130,7 +136,7 @@ void PoolAllocator::Deallocate(void* block) {
 
 // The cache charges what this returns: the true share of memory keeps its budget honest.
 size_t PoolAllocator::UsableSize(void* block, size_t) const {
-  return pool_->Owns(block) ? pool_->UsableSize(block) : malloc_usable_size(block);
+  return Owns(block) ? pool_->UsableSize(block) : malloc_usable_size(block);
 }
 
 FallbackStats PoolAllocator::Fallback() const {

@@ -24,7 +24,7 @@ namespace hugepool::rocksdb {
 
 class PoolAllocator final : public ::rocksdb::MemoryAllocator {
  public:
-  // Without a pool until MakePool.
+  // Without a pool until MakePool; malloc serves whoever does not wait for it.
   PoolAllocator();
   explicit PoolAllocator(std::shared_ptr<Pool> pool);
 
@@ -50,9 +50,14 @@ class PoolAllocator final : public ::rocksdb::MemoryAllocator {
   bool StartStatsWriter(Error* error);
   std::string FallbackText() const;
   std::string FallbackComplaint() const;
+  bool Owns(const void* block) const { return pool_ != nullptr && pool_->Owns(block); }
   ::rocksdb::Status ConfigureOptions(const ::rocksdb::ConfigOptions& config,
                                      const std::unordered_map<std::string, std::string>& options,
                                      std::unordered_map<std::string, std::string>* unused) override;
+  ::rocksdb::Status ParseStringOptions(const ::rocksdb::ConfigOptions& config, const std::string& text) override;
+  // Every way to set an option ends here.
+  ::rocksdb::Status ParseOption(const ::rocksdb::ConfigOptions& config, const ::rocksdb::OptionTypeInfo& type,
+                                const std::string& name, const std::string& value, void* address) override;
 
   // Both are set before anybody allocates, and not changed again.
   AllocatorOptions options_;

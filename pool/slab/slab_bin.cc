@@ -11,7 +11,7 @@ namespace {
 
 // A bin with fewer slabs than this takes short ones.
 constexpr size_t kShortSlabCount = 4;
-// Slabs without used objects that a bin keeps: one, and one more for so many slabs, up to a page.
+// Slabs without used objects that a bin of objects up to 32 KiB keeps: one, and one more for so many slabs, up to a page.
 constexpr size_t kSlabsPerKeptOne = 16;
 // What leaves a bin or comes back is told in such steps.
 constexpr size_t kMovedStepBytes = size_t{1} << 20;

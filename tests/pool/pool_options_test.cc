@@ -117,6 +117,30 @@ TEST(PoolOptions, BadTextNamesTheValueAndWhatIsAllowed) {
   }
 }
 
+// One by one: what ToString writes, and what is refused leaves all as it was.
+TEST(PoolOptions, EachOptionIsSetAndReadByItsName) {
+  PoolOptions options;
+  std::string text;
+  for (const std::string_view name : PoolOptions::Names()) {
+    text += (text.empty() ? "" : "; ") + std::string(name) + "=" + options.Get(name);
+  }
+  EXPECT_EQ(text, options.ToString());
+  Error error;
+  EXPECT_TRUE(options.Set("capacity", " 3G ", &error));
+  EXPECT_EQ(options.Get("capacity"), "3G");
+  EXPECT_EQ(options.Get("capcity"), "");
+  const std::string before = options.ToString();
+  for (const std::string_view name : PoolOptions::Names()) {
+    if (name == "name") continue;  // any text
+    for (const char* const bad : {"5x", "", "-1", "%"}) {
+      EXPECT_FALSE(options.Set(name, bad, &error)) << name;
+      EXPECT_EQ(options.ToString(), before) << name;
+    }
+  }
+  EXPECT_FALSE(options.Set("capcity", "8G", nullptr));
+  EXPECT_EQ(options.ToString(), before);
+}
+
 TEST(ParseBytes, TakesPowersOf1024) {
   EXPECT_EQ(ParseBytes("0", nullptr), 0u);
   EXPECT_EQ(ParseBytes(" 4097 ", nullptr), 4097u);

@@ -2,7 +2,7 @@
  *
  *   char* error = NULL;
  *   rocksdb_memory_allocator_t* allocator = hugepool_rocksdb_memory_allocator_create("capacity=9G", &error);
- *   if (allocator == NULL) { puts(error); rocksdb_free(error); }
+ *   if (allocator == NULL) { puts(error); rocksdb_free(error); return; }
  *   rocksdb_lru_cache_options_set_memory_allocator(lru, allocator);
  *
  * Units      bytes; sizes in options take K, M, G, T (powers of 1,024)

@@ -75,6 +75,8 @@ TEST_F(AllocatorByText, ItsTextMakesTheSameAgain) {
   std::shared_ptr<MemoryAllocator> again;
   ASSERT_TRUE(MemoryAllocator::CreateFromString(config_, text, &again).ok());
   EXPECT_EQ(again, allocator_) << "while it lives, its text means the object itself";
+  ASSERT_TRUE(MemoryAllocator::CreateFromString(::rocksdb::ConfigOptions(), text, &again).ok());
+  EXPECT_NE(again, allocator_) << "in another registry it does not";
 
   // Another process, or a later one, makes one with the same options.
   std::string options;
@@ -115,6 +117,8 @@ TEST_F(AllocatorByText, WhatIsWrongIsNamedWithWhatIsAllowed) {
       {"capacity=8M; huge_pages=yes", "huge_pages = 'yes'", "required, preferred, transparent, off"},
       {"capacity=8M; placement=node(999)", "999", "nodes"},
       {"capacity=8M; block_bytes=4112:x", "block_bytes: 'x'", "whole number"},
+      {"capacity=8M; block_bytes=4112:", "block_bytes: ''", "whole number"},
+      {"capacity=8M; block_bytes=:4112", "block_bytes: ''", "whole number"},
       {"capacity=8M; block_bytes=1M", "bytes = 1048576", "1 to 256K"},
       {"capacity=8M; stats_interval_seconds=soon", "stats_interval_seconds: 'soon'", "1 to 3600"},
       {"capacity=8M; huge_pages=off; stats_file=/x; stats_interval_seconds=0", "interval_seconds = 0", "1 to 3600"},
@@ -138,11 +142,25 @@ TEST_F(AllocatorByText, WhatTheMachineRefusesIsAnErrorToo) {
 
 TEST_F(AllocatorByText, OnceMadeItIsFixed) {
   ASSERT_TRUE(Create("id=HugepoolAllocator; capacity=8M; huge_pages=off").ok());
-  const Status status = allocator_->ConfigureFromString(config_, "capacity=16M");
-  EXPECT_TRUE(status.IsInvalidArgument());
-  EXPECT_THAT(status.ToString(), AllOf(HasSubstr("capacity"), HasSubstr("SetCapacity")));
+  for (const Status& status : {allocator_->ConfigureFromString(config_, "capacity=16M"),
+                               allocator_->ConfigureOption(config_, "capacity", "16M")}) {
+    EXPECT_TRUE(status.IsInvalidArgument());
+    EXPECT_THAT(status.ToString(), AllOf(HasSubstr("capacity"), HasSubstr("SetCapacity")));
+  }
   EXPECT_EQ(Option("capacity"), "8M");
   EXPECT_EQ(rocksdb::PoolOf(*allocator_)->Stats().capacity_bytes, size_t{8} << 20);
+}
+
+// RocksDB's registry hands out objects that nobody has prepared.
+TEST_F(AllocatorByText, WithoutAPoolMallocServes) {
+  ASSERT_TRUE(config_.registry->NewSharedObject<MemoryAllocator>("HugepoolAllocator", &allocator_).ok());
+  EXPECT_EQ(rocksdb::PoolOf(*allocator_), nullptr);
+  void* const block = allocator_->Allocate(1000);
+  ASSERT_NE(block, nullptr);
+  EXPECT_GE(allocator_->UsableSize(block, 1000), 1000u);
+  allocator_->Deallocate(block);
+  EXPECT_EQ(rocksdb::Fallback(*allocator_)->count, 1u);
+  EXPECT_EQ(rocksdb::Fallback(*allocator_)->live_count, 0u);
 }
 
 // Made in code, it says of itself what it would say made by text.

@@ -95,6 +95,8 @@ int SeeRefusalsFromC(void) {
   EXPECT(error != NULL && strstr(error, "'lots'") != NULL && strstr(error, "K, M, G, T") != NULL);
   EXPECT(hugepool_rocksdb_memory_allocator_create("capcity=1G", &error) == NULL);
   EXPECT(strstr(error, "capcity") != NULL && strstr(error, "capacity, huge_pages") != NULL);
+  EXPECT(hugepool_rocksdb_memory_allocator_create("9G", &error) == NULL);
+  EXPECT(strstr(error, "'9G' has no '='") != NULL);
   EXPECT(hugepool_rocksdb_memory_allocator_create("", &error) == NULL);
   EXPECT(strstr(error, "capacity_bytes = 0") != NULL);
 

@@ -100,6 +100,15 @@ TEST(OwnCaches, WhatRocksdbRefusesIsAnError) {
   EXPECT_THAT(error.ToString(), HasSubstr("num_shard_bits = 20"));
 }
 
+TEST(OwnCaches, TheCapacityIsFoundForAnyCache) {
+  PoolOptions options;
+  EXPECT_GT(rocksdb::CapacityFor(size_t{8} << 30, options), size_t{8} << 30);
+  EXPECT_LT(rocksdb::CapacityFor(size_t{8} << 30, options), (size_t{8} << 30) / 100 * 125);
+  EXPECT_EQ(rocksdb::CapacityFor(SIZE_MAX, options), SIZE_MAX);
+  options.page_bytes = kGiantPageBytes;
+  EXPECT_EQ(rocksdb::CapacityFor(0, options), kGiantPageBytes);
+}
+
 // A cache that overstates what its blocks take wastes its capacity, one that understates takes more memory than it was given.
 // Sizes as RocksDB's blocks have them at 4 and 16 KiB, the eldest evicted; a few filters, which every read touches, stay.
 class UsableSizes : public ::testing::TestWithParam<std::pair<size_t, size_t>> {};

@@ -83,8 +83,9 @@ HUGEPOOL_EXPORT std::shared_ptr<::rocksdb::Cache> NewLRUCache(::rocksdb::LRUCach
 HUGEPOOL_EXPORT std::shared_ptr<::rocksdb::Cache> NewHyperClockCache(::rocksdb::HyperClockCacheOptions cache,
                                                                      const AllocatorOptions& allocator, Error* error);
 
-// A pool's capacity for caches of cache_bytes in all: their blocks, 1/32 for slabs that are partly empty, twice what the caches of
-// all CPUs may hold back, and 64 MiB for blocks that are read and in no cache yet. It is a bound: what is not needed is not taken.
+// A pool's capacity for caches of cache_bytes in all: their blocks, 1/16 for slabs and pages that are partly empty, twice what the caches
+// of all CPUs may hold back, and 64 MiB for blocks that are read and in no cache yet. It is a bound: what is not needed is not
+// taken. At least options.page_bytes.
 HUGEPOOL_EXPORT size_t CapacityFor(size_t cache_bytes, const PoolOptions& options);
 
 // By text, in RocksDB's manner:
