@@ -7,13 +7,9 @@
 #include <string_view>
 
 #include "hugepool_rocksdb.h"
+#include "rocksdb_adapter/allocator_options.h"
+#include "rocksdb_adapter/c_allocator.h"
 #include "rocksdb_adapter/pool_allocator.h"
-
-// What RocksDB's C API has behind this name, which it does not show. rocksdb_memory_allocator_destroy deletes it, and
-// rocksdb_lru_cache_options_set_memory_allocator copies the pointer from it: the tests do both.
-struct rocksdb_memory_allocator_t {
-  std::shared_ptr<::rocksdb::MemoryAllocator> rep;
-};
 
 namespace {
 
@@ -27,17 +23,33 @@ void SetError(const std::string& text, char** errptr) {
 }  // namespace
 
 rocksdb_memory_allocator_t* hugepool_rocksdb_memory_allocator_create(const char* options, char** errptr) {
+  return hugepool_rocksdb_memory_allocator_create_for_cache(0, options, errptr);
+}
+
+rocksdb_memory_allocator_t* hugepool_rocksdb_memory_allocator_create_for_cache(size_t cache_bytes, const char* options,
+                                                                               char** errptr) {
   auto allocator = std::make_shared<PoolAllocator>();
   ::rocksdb::ConfigOptions config;
   config.ignore_unknown_options = false;
+  config.invoke_prepare_options = false;
   ::rocksdb::Status status = allocator->ConfigureFromString(config, options);
-  if (status.ok() && allocator->pool() == nullptr)
-    status = allocator->PrepareOptions(config);  // no option, or not prepared
+  if (status.ok()) {
+    hugepool::rocksdb::AllocatorOptions made = *allocator->GetOptions<hugepool::rocksdb::AllocatorOptions>();
+    if (made.capacity_bytes == 0 && cache_bytes != 0) {
+      made.capacity_bytes = hugepool::rocksdb::CapacityFor(cache_bytes, made);
+    }
+    hugepool::Error error;
+    if (!allocator->MakePool(made, &error)) status = hugepool::rocksdb::ToStatus(error);
+  }
   if (!status.ok()) {
     SetError(status.ToString(), errptr);
     return nullptr;
   }
   return new rocksdb_memory_allocator_t{std::move(allocator)};
+}
+
+uint64_t hugepool_rocksdb_memory_allocator_allocation_count(const rocksdb_memory_allocator_t* allocator) {
+  return hugepool::rocksdb::AllocationCount(*allocator->rep).value_or(0);
 }
 
 char* hugepool_rocksdb_memory_allocator_stats(const rocksdb_memory_allocator_t* allocator, const char* format,

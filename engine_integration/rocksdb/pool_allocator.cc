@@ -69,6 +69,7 @@ std::string PoolAllocator::FallbackText() const {
     text += std::string("# HELP ") + metric + " " + help + "\n# TYPE " + metric + " " + type + "\n" + metric + label +
             std::to_string(value) + "\n";
   };
+  add("hugepool_rocksdb_allocations_total", "counter", "Blocks that RocksDB asked for.", AllocationCount());
   add("hugepool_rocksdb_fallback_blocks_total", "counter", "Blocks that malloc served in the pool's place.",
       stats.count);
   add("hugepool_rocksdb_fallback_bytes_total", "counter", "Their memory.", stats.bytes);
@@ -112,6 +113,9 @@ Status PoolAllocator::PrepareOptions(const ConfigOptions& config) {
 }
 
 void* PoolAllocator::Allocate(size_t bytes) {
+  static std::atomic<size_t> thread_count{0};
+  thread_local const size_t thread_number = thread_count.fetch_add(1, std::memory_order_relaxed);
+  allocation_counts_[thread_number % allocation_counts_.size()].count.fetch_add(1, std::memory_order_relaxed);
   void* block = pool_ == nullptr ? nullptr : pool_->Allocate(bytes);
   if (block != nullptr && pool_->Owns(block)) [[likely]]
     return block;
@@ -137,6 +141,12 @@ void PoolAllocator::Deallocate(void* block) {
 // The cache charges what this returns: the true share of memory keeps its budget honest.
 size_t PoolAllocator::UsableSize(void* block, size_t) const {
   return Owns(block) ? pool_->UsableSize(block) : malloc_usable_size(block);
+}
+
+uint64_t PoolAllocator::AllocationCount() const {
+  uint64_t count = 0;
+  for (const Shard& shard : allocation_counts_) count += shard.count.load(std::memory_order_relaxed);
+  return count;
 }
 
 FallbackStats PoolAllocator::Fallback() const {
@@ -168,6 +178,12 @@ std::shared_ptr<::rocksdb::MemoryAllocator> NewMemoryAllocator(const AllocatorOp
 
 std::shared_ptr<::rocksdb::MemoryAllocator> NewMemoryAllocator(std::shared_ptr<Pool> pool) {
   return pool == nullptr ? nullptr : Register(std::make_shared<PoolAllocator>(std::move(pool)));
+}
+
+std::optional<uint64_t> AllocationCount(const ::rocksdb::MemoryAllocator& allocator) {
+  const PoolAllocator* own = allocator.CheckedCast<PoolAllocator>();
+  if (own == nullptr) return std::nullopt;
+  return own->AllocationCount();
 }
 
 std::optional<FallbackStats> Fallback(const ::rocksdb::MemoryAllocator& allocator) {

@@ -10,6 +10,7 @@
 #ifndef HUGEPOOL_ROCKSDB_ADAPTER_POOL_ALLOCATOR_H_
 #define HUGEPOOL_ROCKSDB_ADAPTER_POOL_ALLOCATOR_H_
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -43,6 +44,8 @@ class PoolAllocator final : public ::rocksdb::MemoryAllocator {
   void Deallocate(void* block) override;
   size_t UsableSize(void* block, size_t allocation_bytes) const override;
 
+  // Since it was made. Counted in shards, so that threads do not meet on one cache line.
+  uint64_t AllocationCount() const;
   FallbackStats Fallback() const;
   const std::shared_ptr<Pool>& pool() const { return pool_; }
 
@@ -62,6 +65,10 @@ class PoolAllocator final : public ::rocksdb::MemoryAllocator {
   // Both are set before anybody allocates, and not changed again.
   AllocatorOptions options_;
   std::shared_ptr<Pool> pool_;
+  struct alignas(64) Shard {
+    std::atomic<uint64_t> count{0};
+  };
+  std::array<Shard, 16> allocation_counts_;
   std::atomic<uint64_t> fallback_count_{0};
   std::atomic<uint64_t> fallback_bytes_{0};
   std::atomic<uint64_t> returned_count_{0};

@@ -164,6 +164,15 @@ case $case_name in
     must "running pool_bench" "$scratch/build/pool_bench" --subject=pool '--benchmark_filter=^pair/64/' \
       --capacity=64M --benchmark_min_time=0.001
     ;;
+  preload)
+    # It finds the adapter, and that its pool, beside itself; RocksDB is the program's own.
+    program=$build_dir/preload_program
+    [[ -x $program ]] || skip "$program was not built"
+    must "running a program with the installed library preloaded" env \
+      LD_PRELOAD="$(find "$prefix" -name libhugepool_rocksdb_preload.so)" HUGEPOOL_STRICT=1 \
+      HUGEPOOL_OPTIONS="huge_pages=off" HUGEPOOL_REPORT_FILE="$scratch/report.json" "$program" "$scratch/db" read
+    grep -q '"problem": ""' "$scratch/report.json" || fail "the report has a problem: $(<"$scratch/report.json")"
+    ;;
   *) fail "unknown case '$case_name'" ;;
 esac
 echo "passed"

@@ -14,6 +14,8 @@
 #define HUGEPOOL_ROCKSDB_C_H_
 
 #include <rocksdb/c.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "hugepool/export.h"
 
@@ -25,6 +27,15 @@ extern "C" {
  * the id; see hugepool/pool_options.h and hugepool/rocksdb.h. NULL, with *errptr set, when they are refused. */
 HUGEPOOL_EXPORT rocksdb_memory_allocator_t* hugepool_rocksdb_memory_allocator_create(const char* options,
                                                                                      char** errptr);
+
+/* The same for a cache of so many bytes: where the options name no capacity, it follows from those. */
+HUGEPOOL_EXPORT rocksdb_memory_allocator_t* hugepool_rocksdb_memory_allocator_create_for_cache(size_t cache_bytes,
+                                                                                               const char* options,
+                                                                                               char** errptr);
+
+/* Blocks that RocksDB asked for since the allocator was made; 0 for an allocator that is none of hugepool's. */
+HUGEPOOL_EXPORT uint64_t
+hugepool_rocksdb_memory_allocator_allocation_count(const rocksdb_memory_allocator_t* allocator);
 
 /* The pool's statistics now; format: "text", "json" or "prometheus". rocksdb_free gives the text up. NULL, with *errptr set,
  * for another format and for an allocator that is none of hugepool's. */

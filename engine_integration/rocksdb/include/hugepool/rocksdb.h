@@ -107,8 +107,9 @@ struct FallbackStats {
   uint64_t live_bytes = 0;
 };
 
-// Both look through wrappers that name their inner allocator (Customizable::Inner), and find nothing in an allocator
+// All three look through wrappers that name their inner allocator (Customizable::Inner), and find nothing in an allocator
 // that is none of this library.
+HUGEPOOL_EXPORT std::optional<uint64_t> AllocationCount(const ::rocksdb::MemoryAllocator& allocator);
 HUGEPOOL_EXPORT std::optional<FallbackStats> Fallback(const ::rocksdb::MemoryAllocator& allocator);
 HUGEPOOL_EXPORT std::shared_ptr<Pool> PoolOf(const ::rocksdb::MemoryAllocator& allocator);
 
