@@ -85,12 +85,12 @@ std::string RealDatabase::Open(std::shared_ptr<::rocksdb::Cache> cache) {
   return status.ok() ? "" : status.ToString();
 }
 
-std::string RealDatabase::ReadAtRandom(int thread_count, int read_count) {
+std::string RealDatabase::ReadAtRandom(int thread_count, int read_count, unsigned seed) {
   std::vector<std::string> problems(static_cast<size_t>(thread_count));
   std::vector<std::thread> threads;
   for (size_t thread = 0; thread < problems.size(); ++thread) {
     threads.emplace_back([&, thread] {
-      std::mt19937 words(static_cast<unsigned>(thread));
+      std::mt19937 words(seed + static_cast<unsigned>(thread));
       std::string value;
       for (int i = 0; i < read_count && problems[thread].empty(); ++i) {
         const int record = static_cast<int>(words() % static_cast<unsigned>(record_count_));

@@ -32,8 +32,8 @@ class RealDatabase {
   std::string Open(std::shared_ptr<::rocksdb::Cache> cache);
   void Close() { db_.reset(); }
   const std::string& path() const { return path_; }
-  // Reads read_count records at random on each thread and compares every value.
-  std::string ReadAtRandom(int thread_count, int read_count);
+  // Reads read_count records at random on each thread and compares every value; other ones for another seed.
+  std::string ReadAtRandom(int thread_count, int read_count, unsigned seed = 0);
 
  private:
   std::string Value(int record) const;
