@@ -33,6 +33,8 @@ size_t Pool::UsableSize(const void* block) const noexcept { return core_->Usable
 int Pool::NodeOf(const void* block) const noexcept { return core_->NodeOf(block); }
 bool Pool::Owns(const void* block) const noexcept { return core_->Owns(block); }
 size_t Pool::Trim(size_t target_bytes) noexcept { return core_->Trim(target_bytes); }
+
+void Pool::Tend() noexcept { core_->Tend(); }
 bool Pool::SetCapacity(size_t bytes, Error* error) noexcept {
   Error ignored;
   return core_->SetCapacity(bytes, error == nullptr ? &ignored : error);

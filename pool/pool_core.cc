@@ -217,9 +217,9 @@ void PoolCore::NoteFetched(size_t bytes, size_t fetched_count) {
   LookIfDue(learner_ != nullptr && learner_->Sample(bytes, fetched_count));
 }
 
-void PoolCore::LookIfDue(bool plan) {
+void PoolCore::LookIfDue(bool plan, bool look) {
+  look |= slabs_->moved_bytes() >= look_bytes_.load(std::memory_order_relaxed);
   // Acquire, with the release below: one look sees what the one before left.
-  const bool look = slabs_->moved_bytes() >= look_bytes_.load(std::memory_order_relaxed);
   if ((!plan && !look) || looking_.exchange(true, std::memory_order_acquire)) return;
   LiveMemory live{.other_bytes = run_bytes_.load(std::memory_order_relaxed),
                   .committed_bytes = arenas_->budget().committed_bytes(),
@@ -419,6 +419,13 @@ size_t PoolCore::Trim(size_t target_bytes) {
     }
   }
   return arenas_->budget().committed_bytes();
+}
+
+void PoolCore::Tend() {
+  if (InChild()) return;
+  cache_->SortIdlePiles();
+  LookIfDue(false, true);
+  arenas_->GiveBackIdle();
 }
 
 void PoolCore::RelievePressure(size_t step_bytes, size_t keep_bytes) {

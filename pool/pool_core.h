@@ -58,6 +58,7 @@ class PoolCore {
   int NodeOf(const void* block) const;
   bool Owns(const void* block) const { return arenas_->map().Contains(block); }
   size_t Trim(size_t target_bytes);
+  void Tend();
   // For a PressureWatch: a counted trim of at most step_bytes, in whole pages, that keeps keep_bytes committed. What others
   // commit meanwhile makes the count smaller.
   void RelievePressure(size_t step_bytes, size_t keep_bytes);
@@ -79,7 +80,7 @@ class PoolCore {
   void DeallocateOther(void* block);
   size_t TakeBatch(SizeClass size_class, CpuCache::From from, void** blocks, size_t count, size_t* fetched_count);
   void NoteFetched(size_t bytes, size_t fetched_count);
-  void LookIfDue(bool plan);
+  void LookIfDue(bool plan, bool look = false);
   void DrainHoles(const LiveMemory& live);
   void AddClassStats(PoolStats* stats);
   void* AllocateInChild(size_t bytes, size_t alignment_bytes);

@@ -33,8 +33,12 @@ bool SetBlockBytes(std::string_view text, AllocatorOptions* options, Error* erro
 }
 
 bool SetInterval(std::string_view text, AllocatorOptions* options, Error* error) {
-  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), options->stats_interval_seconds);
-  if (status == std::errc() && end == text.data() + text.size()) return true;
+  uint32_t seconds = 0;
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (status == std::errc() && end == text.data() + text.size()) {
+    options->watch_interval_seconds = seconds;
+    return true;
+  }
   *error = Error{.code = ErrorCode::kInvalidArgument,
                  .operation = "AllocatorOptions",
                  .message = "'" + std::string(text) + "' is no whole number",
@@ -56,8 +60,8 @@ constexpr OwnField kOwnFields[] = {
        return true;
      },
      [](const AllocatorOptions& options) { return options.stats_file; }},
-    {"stats_interval_seconds", SetInterval,
-     [](const AllocatorOptions& options) { return std::to_string(options.stats_interval_seconds); }},
+    {"watch_interval_seconds", SetInterval,
+     [](const AllocatorOptions& options) { return std::to_string(options.watch_interval_seconds); }},
 };
 
 const OwnField* Find(std::string_view name) {

@@ -30,29 +30,28 @@ bool PoolAllocator::MakePool(const AllocatorOptions& options, Error* error) {
   }
   options_ = options;
   pool_ = std::move(pool);
-  if (StartStatsWriter(error)) return true;
+  if (StartPoolWatch(error)) return true;
   pool_.reset();
   return false;
 }
 
-bool PoolAllocator::StartStatsWriter(Error* error) {
+bool PoolAllocator::StartPoolWatch(Error* error) {
   if (options_.info_log != nullptr) {
     ::rocksdb::Info(options_.info_log, "HugepoolAllocator: %s", ToString(ConfigOptions()).c_str());
   }
-  StatsWriterOptions writer;
-  writer.file = options_.stats_file;
-  writer.interval_seconds = options_.stats_interval_seconds;
+  PoolWatchOptions watch;
+  watch.file = options_.stats_file;
+  watch.interval_seconds = options_.watch_interval_seconds;
   if (options_.info_log != nullptr || options_.on_warning) {
-    writer.on_warning = [log = options_.info_log, tell = options_.on_warning](const std::string& warning) {
+    watch.on_warning = [log = options_.info_log, tell = options_.on_warning](const std::string& warning) {
       if (log != nullptr) ::rocksdb::Warn(log, "HugepoolAllocator: %s", warning.c_str());
       if (tell) tell(warning);
     };
   }
-  if (writer.file.empty() && !writer.on_warning) return true;
-  writer.more_text = [this] { return FallbackText(); };
-  writer.more_complaint = [this] { return FallbackComplaint(); };
-  stats_writer_ = StatsWriter::Start(pool_, writer, error);
-  return stats_writer_ != nullptr;
+  watch.more_text = [this] { return FallbackText(); };
+  watch.more_complaint = [this] { return FallbackComplaint(); };
+  watch_ = PoolWatch::Start(pool_, watch, error);
+  return watch_ != nullptr;
 }
 
 // As PoolStats::ToPrometheus writes the pool's own.

@@ -19,7 +19,7 @@
 #include <unordered_map>
 
 #include "hugepool/rocksdb.h"
-#include "hugepool/stats_writer.h"
+#include "hugepool/pool_watch.h"
 
 namespace hugepool::rocksdb {
 
@@ -50,7 +50,7 @@ class PoolAllocator final : public ::rocksdb::MemoryAllocator {
   const std::shared_ptr<Pool>& pool() const { return pool_; }
 
  private:
-  bool StartStatsWriter(Error* error);
+  bool StartPoolWatch(Error* error);
   std::string FallbackText() const;
   std::string FallbackComplaint() const;
   bool Owns(const void* block) const { return pool_ != nullptr && pool_->Owns(block); }
@@ -73,7 +73,7 @@ class PoolAllocator final : public ::rocksdb::MemoryAllocator {
   std::atomic<uint64_t> fallback_bytes_{0};
   std::atomic<uint64_t> returned_count_{0};
   std::atomic<uint64_t> returned_bytes_{0};
-  std::unique_ptr<StatsWriter> stats_writer_;  // the last member: it looks at the others until it has ended
+  std::unique_ptr<PoolWatch> watch_;  // the last member: it looks at the others until it has ended
 };
 
 }  // namespace hugepool::rocksdb

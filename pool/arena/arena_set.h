@@ -74,6 +74,10 @@ class ArenaSet {
   Backing BackingOf(const void* run) { return arenas_[map_->WindowOf(run)]->BackingOf(run); }
 
   void Trim(size_t target_bytes);
+  // Of all nodes: pages that stood empty for decay_seconds.
+  void GiveBackIdle() {
+    for (const auto& arena : arenas_) arena->GiveBackIdle();
+  }
   // Of all nodes: what is marked to be emptied, and not empty yet.
   size_t draining_bytes();
 

@@ -311,6 +311,15 @@ void NodeArena::Free(void* run, size_t slot_count) {
   }
 }
 
+void NodeArena::GiveBackIdle() {
+  size_t count = 0;
+  {
+    MutexLock lock(mutex_);
+    for (size_t more = NextIdleCount(); more != 0; more = idle_count_ == 0 ? 0 : NextIdleCount()) count += more;
+  }
+  while (count != 0 && GiveBackOne(Backing::kHugetlb)) --count;
+}
+
 // How many units the caller should give back because they stood empty through a whole period; one page stays ahead.
 size_t NodeArena::NextIdleCount() {
   if (decay_ns_ == 0) return 0;

@@ -43,6 +43,8 @@ class NodeArena {
   // Frees a slab or a run. Pages that become empty go back to the system at once where they lie on a lower rung or
   // were draining. As many as stood empty for all of decay_seconds go too, some with each call of this and AllocateSlab.
   void Free(void* run, size_t slot_count) HUGEPOOL_EXCLUDES(mutex_);
+  // All of those that stood empty for decay_seconds.
+  void GiveBackIdle() HUGEPOOL_EXCLUDES(mutex_);
 
   // Populates empty pages of so many bytes or a unit more, or as many as there are.
   void PopulateAhead(size_t bytes) HUGEPOOL_EXCLUDES(mutex_);

@@ -489,6 +489,12 @@ size_t CpuCache::PutOnPile(size_t window, SizeClass size_class, void* const* obj
   return piles_[window]->Put(size_class, objects, count);
 }
 
+void CpuCache::SortIdlePiles() {
+  for (size_t window = 0; window < piles_.size(); ++window) {
+    while (piles_[window]->HasIdle()) SortIdle(window);
+  }
+}
+
 // Some of what lay on the pile through a whole period: the rest at the next calls.
 void CpuCache::SortIdle(size_t window) {
   std::array<void*, kBatchMaxCount> objects;

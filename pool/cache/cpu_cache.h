@@ -72,6 +72,8 @@ class CpuCache {
   // Up to most_count objects of each pile go to their slabs, since memory is wanted. True: there were some. Cost: a read for
   // each window; some twenty nanoseconds for each object.
   bool SortPiles(size_t most_count);
+  // All that lay on a pile through a whole decay_seconds.
+  void SortIdlePiles();
   // What lies on piles is counted as used by the slabs; here it is told apart, as memory that is there for others.
   void SetPilesApart(LiveMemory* live) const;
   // The class has a handle (SlabCache), whose frees do not look at tags: they would put blocks that drain into magazines,

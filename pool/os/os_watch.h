@@ -1,4 +1,4 @@
-// OsWatch: every system call of the threads that watch a pool (PressureWatch, StatsWriter), and nothing else: OsMemory's
+// OsWatch: every system call of the threads that watch a pool (PressureWatch, PoolWatch), and nothing else: OsMemory's
 // neighbour. No policy here: each call returns what the kernel said, and tests put an OsWatch of their own in its place.
 //
 // Units      ns; files are file descriptors

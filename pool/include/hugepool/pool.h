@@ -108,6 +108,12 @@ class HUGEPOOL_EXPORT Pool {
   // Cost: one system call a page, and O(n log n) for n slabs.
   size_t Trim(size_t target_bytes) noexcept;
 
+  // Does what is due, which otherwise whoever comes by a slow path does: what nobody used for decay_seconds goes back to its slabs and to
+  // the system, and pages that hold more holes than chance explains begin to drain. Where all threads free as much as they take, from
+  // one cache, nobody comes by: a cache that was made smaller would never give its memory back. Call it every second or so
+  // (PoolWatch does). Any thread. Cost: microseconds while nothing is due, else as Trim.
+  void Tend() noexcept;
+
   // Another capacity_bytes from now on, rounded up to page_bytes; at most Create's, rounded up to a power of two. Lower than what is committed: caches are drained and empty pages given back at once, others as soon as
   // they are empty; until then growth is refused, and nobody waits. False, with *error (when not null) filled: out of
   // range, nothing is changed. Any thread. Cost: as Trim.

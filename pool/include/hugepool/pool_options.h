@@ -39,7 +39,7 @@ struct PoolOptions {
   uint32_t wait_for_huge_pages_seconds = 0;
 
   // Pages that stood empty for so long are given back to the system, a few at a time, by whoever next takes memory from
-  // their node or gives some back: no thread wakes up for it. What is in use again before costs no new population.
+  // their node or gives some back, or by Pool::Tend: no thread wakes up for it unless a PoolWatch is asked for. What is in use again before costs no new population.
   // So that pages come empty, those with least in use are left to empty where much more is populated than used.
   // Free blocks that lay on a pile for so long are sorted into their slabs.
   // 0 (nothing of this, but for Trim) to 3,600. Without effect with populate_at_start = all, which asks for the pages to be there.

@@ -38,7 +38,7 @@ TEST_F(AllocatorByText, EveryOptionReachesThePool) {
   const Status status = Create(
       "id=HugepoolAllocator; capacity=64M; huge_pages=off; placement=local_strict; populate_at_start=all; "
       "wait_for_huge_pages_seconds=3; decay_seconds=4; cpu_cache=locked; cache_bytes_per_cpu=512K; "
-      "learn_size_classes=off; name=blocks; block_bytes=4112:20000; stats_interval_seconds=9");
+      "learn_size_classes=off; name=blocks; block_bytes=4112:20000; watch_interval_seconds=9");
   ASSERT_TRUE(status.ok()) << status.ToString();
   const auto pool = rocksdb::PoolOf(*allocator_);
   ASSERT_NE(pool, nullptr);
@@ -55,7 +55,7 @@ TEST_F(AllocatorByText, EveryOptionReachesThePool) {
   EXPECT_EQ(Option("capacity"), "64M");
   EXPECT_EQ(Option("placement"), "local_strict");
   EXPECT_EQ(Option("block_bytes"), "4112:20000");
-  EXPECT_EQ(Option("stats_interval_seconds"), "9");
+  EXPECT_EQ(Option("watch_interval_seconds"), "9");
   EXPECT_EQ(Option("stats_file"), "");
   const auto* const options = allocator_->GetOptions<rocksdb::AllocatorOptions>();
   ASSERT_NE(options, nullptr);
@@ -112,7 +112,7 @@ TEST_F(AllocatorByText, WhatIsWrongIsNamedWithWhatIsAllowed) {
   } table[] = {
       {"huge_pages=off", "capacity_bytes = 0", "Allowed: 2M to"},
       {"capcity=8M", "capcity", "Allowed: capacity, huge_pages, page,"},
-      {"capcity=8M", "capcity", "name, block_bytes, stats_file, stats_interval_seconds."},
+      {"capcity=8M", "capcity", "name, block_bytes, stats_file, watch_interval_seconds."},
       {"capacity=8X", "capacity: '8X'", "K, M, G, T"},
       {"capacity=8M; huge_pages=yes", "huge_pages = 'yes'", "required, preferred, transparent, off"},
       {"capacity=8M; placement=node(999)", "999", "nodes"},
@@ -120,8 +120,8 @@ TEST_F(AllocatorByText, WhatIsWrongIsNamedWithWhatIsAllowed) {
       {"capacity=8M; block_bytes=4112:", "block_bytes: ''", "whole number"},
       {"capacity=8M; block_bytes=:4112", "block_bytes: ''", "whole number"},
       {"capacity=8M; block_bytes=1M", "bytes = 1048576", "1 to 256K"},
-      {"capacity=8M; stats_interval_seconds=soon", "stats_interval_seconds: 'soon'", "1 to 3600"},
-      {"capacity=8M; huge_pages=off; stats_file=/x; stats_interval_seconds=0", "interval_seconds = 0", "1 to 3600"},
+      {"capacity=8M; watch_interval_seconds=soon", "watch_interval_seconds: 'soon'", "1 to 3600"},
+      {"capacity=8M; huge_pages=off; stats_file=/x; watch_interval_seconds=0", "interval_seconds = 0", "1 to 3600"},
       {"capacity=8M; huge_pages=off; stats_file=/not/there", "/not/there", "may write"},
   };
   for (const auto& [options, value, allowed] : table) {

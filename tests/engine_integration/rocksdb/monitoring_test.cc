@@ -39,7 +39,7 @@ class Monitoring : public ::testing::Test {
     options_.capacity_bytes = 4 * kMiB;
     options_.huge_pages = HugePages::kOff;
     options_.name = "cache \"one\"";
-    options_.stats_interval_seconds = 1;
+    options_.watch_interval_seconds = 1;
     options_.on_warning = [this](const std::string& warning) {
       const std::lock_guard lock(mutex_);
       warnings_.push_back(warning);

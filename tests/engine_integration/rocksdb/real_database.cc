@@ -85,6 +85,19 @@ std::string RealDatabase::Open(std::shared_ptr<::rocksdb::Cache> cache) {
   return status.ok() ? "" : status.ToString();
 }
 
+std::string RealDatabase::ReadOne(int record, std::string* value) {
+  const ::rocksdb::Status status = db_->Get(::rocksdb::ReadOptions(), KeyOf(record), value);
+  if (!status.ok()) return KeyOf(record) + ": " + status.ToString();
+  return *value == Value(record) ? "" : KeyOf(record) + ": another value than was written";
+}
+
+std::string RealDatabase::ReadInOrder(int first_record, int read_count) {
+  std::string value;
+  std::string problem;
+  for (int i = 0; i < read_count && problem.empty(); ++i) problem = ReadOne((first_record + i) % record_count_, &value);
+  return problem;
+}
+
 std::string RealDatabase::ReadAtRandom(int thread_count, int read_count, unsigned seed) {
   std::vector<std::string> problems(static_cast<size_t>(thread_count));
   std::vector<std::thread> threads;
@@ -94,10 +107,7 @@ std::string RealDatabase::ReadAtRandom(int thread_count, int read_count, unsigne
       std::string value;
       for (int i = 0; i < read_count && problems[thread].empty(); ++i) {
         const int record = static_cast<int>(words() % static_cast<unsigned>(record_count_));
-        const ::rocksdb::Status status = db_->Get(::rocksdb::ReadOptions(), KeyOf(record), &value);
-        if (!status.ok()) problems[thread] = KeyOf(record) + ": " + status.ToString();
-        if (status.ok() && value != Value(record))
-          problems[thread] = KeyOf(record) + ": another value than was written";
+        problems[thread] = ReadOne(record, &value);
       }
     });
   }

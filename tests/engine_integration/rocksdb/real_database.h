@@ -34,9 +34,12 @@ class RealDatabase {
   const std::string& path() const { return path_; }
   // Reads read_count records at random on each thread and compares every value; other ones for another seed.
   std::string ReadAtRandom(int thread_count, int read_count, unsigned seed = 0);
+  // Reads read_count records one after the other, from this one on and around the end.
+  std::string ReadInOrder(int first_record, int read_count);
 
  private:
   std::string Value(int record) const;
+  std::string ReadOne(int record, std::string* value);
 
   const int record_count_;
   std::string path_;

@@ -54,9 +54,10 @@ struct AllocatorOptions : PoolOptions {
   // learning begins after some megabytes. 1 B to 256 KiB, at most 32 of them.
   std::vector<size_t> block_bytes;
 
-  // Statistics of the pool and of what malloc served in its place, for a scraper (hugepool/stats_writer.h). Empty: none.
+  // Statistics of the pool and of what malloc served in its place, for a scraper (hugepool/pool_watch.h). Empty: none.
   std::string stats_file;
-  uint32_t stats_interval_seconds = 10;  // between two looks; 1 to 3,600
+  // Between two looks at the pool by a thread of the allocator's, which does what is due there (hugepool/pool_watch.h). 1 to 3,600.
+  uint32_t watch_interval_seconds = 5;
 
   // In code only. One line with the options when the allocator is made, and a warning at the beginning of each episode: pages on a
   // lower rung than asked for, blocks of another node, blocks of malloc's, a file that cannot be written. From a thread of the

@@ -1,13 +1,13 @@
-// StatsCore: one StatsWriter, wired once: the pool, the file, the thread, and which episodes go on.
+// WatchCore: one PoolWatch, wired once: the pool, the file, the thread, and which episodes go on.
 //
 // Shape      the thread waits for the interval to pass, or for the bell, at which it ends
-// Owner      the StatsWriter
+// Owner      the PoolWatch
 // Threads    Look from any thread; the rest in Start and the destructor
 // Invariant  of an episode that goes on nobody is told again
 // Errors     Start says what was refused, and leaves no file open and no thread
 // fork       as PressureCore: a child neither rings nor waits for the thread, and writes nothing
-#ifndef HUGEPOOL_POOL_STATS_CORE_H_
-#define HUGEPOOL_POOL_STATS_CORE_H_
+#ifndef HUGEPOOL_POOL_WATCH_CORE_H_
+#define HUGEPOOL_POOL_WATCH_CORE_H_
 
 #include <cstdint>
 #include <memory>
@@ -17,22 +17,22 @@
 
 #include "hugepool/error.h"
 #include "hugepool/pool_stats.h"
-#include "hugepool/stats_writer.h"
+#include "hugepool/pool_watch.h"
 #include "os/os_watch.h"
 
 namespace hugepool::internal {
 
-class StatsCore {
+class WatchCore {
  public:
-  static std::unique_ptr<StatsCore> Start(std::shared_ptr<Pool> pool, const StatsWriterOptions& options, OsWatch& os,
+  static std::unique_ptr<WatchCore> Start(std::shared_ptr<Pool> pool, const PoolWatchOptions& options, OsWatch& os,
                                           Error* error);
-  ~StatsCore();
+  ~WatchCore();
 
   bool Look(Error* error);
-  const StatsWriterOptions& options() const { return options_; }
+  const PoolWatchOptions& options() const { return options_; }
 
  private:
-  StatsCore(std::shared_ptr<Pool> pool, const StatsWriterOptions& options, OsWatch& os)
+  WatchCore(std::shared_ptr<Pool> pool, const PoolWatchOptions& options, OsWatch& os)
       : pool_(std::move(pool)), options_(options), os_(os) {}
 
   void LookQuietly();
@@ -43,7 +43,7 @@ class StatsCore {
   bool InChild() const;
 
   const std::shared_ptr<Pool> pool_;
-  const StatsWriterOptions options_;
+  const PoolWatchOptions options_;
   OsWatch& os_;
   int bell_ = -1;
   std::optional<pthread_t> thread_;
@@ -58,10 +58,10 @@ class StatsCore {
   uint64_t departure_count_ = 0;
 };
 
-// StatsWriter::Start with a system of the caller's, which must outlive the writer.
-std::unique_ptr<StatsWriter> StartStatsWriter(std::shared_ptr<Pool> pool, const StatsWriterOptions& options,
-                                              OsWatch& os, Error* error);
+// PoolWatch::Start with a system of the caller's, which must outlive the writer.
+std::unique_ptr<PoolWatch> StartPoolWatch(std::shared_ptr<Pool> pool, const PoolWatchOptions& options, OsWatch& os,
+                                          Error* error);
 
 }  // namespace hugepool::internal
 
-#endif  // HUGEPOOL_POOL_STATS_CORE_H_
+#endif  // HUGEPOOL_POOL_WATCH_CORE_H_

@@ -1,6 +1,6 @@
-// StatsWriter: the file is whole at any time and new at each look; an episode is told of once; what is refused is said; a child
+// PoolWatch: the file is whole at any time and new at each look; an episode is told of once; what is refused is said; a child
 // writes nothing and waits for nobody. The files are real where not said otherwise; the time between looks is made up.
-#include "hugepool/stats_writer.h"
+#include "hugepool/pool_watch.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "pool/four_nodes.h"
-#include "pool/stats_core.h"
+#include "pool/watch_core.h"
 
 namespace hugepool::testing {
 namespace {
@@ -73,15 +73,15 @@ class MadeUpTime : public internal::OsWatch {
   int thread_errno = 0;
 };
 
-class StatsWriterTest : public ::testing::Test {
+class PoolWatchTest : public ::testing::Test {
  protected:
-  StatsWriterTest() {
+  PoolWatchTest() {
     std::string pattern = (std::filesystem::temp_directory_path() / "hugepool_stats_XXXXXX").string();
     folder_ = mkdtemp(pattern.data());
     options_.file = folder_ + "/pool.prom";
     options_.on_warning = [this](const std::string& warning) { warnings_.push_back(warning); };
   }
-  ~StatsWriterTest() override { std::filesystem::remove_all(folder_); }
+  ~PoolWatchTest() override { std::filesystem::remove_all(folder_); }
 
   // Half of its pages are hugetlb.
   void MakePool(PoolOptions options = {}) {
@@ -89,7 +89,7 @@ class StatsWriterTest : public ::testing::Test {
     options.name = "watched";
     pool_ = ::hugepool::testing::MakePool(options, machine_, FourNodes());
   }
-  std::unique_ptr<StatsWriter> Start() { return internal::StartStatsWriter(pool_, options_, os_, &error_); }
+  std::unique_ptr<PoolWatch> Start() { return internal::StartPoolWatch(pool_, options_, os_, &error_); }
   std::string Written() const {
     std::ostringstream text;
     text << std::ifstream(options_.file).rdbuf();
@@ -105,12 +105,12 @@ class StatsWriterTest : public ::testing::Test {
   SimulatedOs machine_{EachNode(4, 256 * kMiB)};
   std::shared_ptr<Pool> pool_;
   std::string folder_;
-  StatsWriterOptions options_;
+  PoolWatchOptions options_;
   std::vector<std::string> warnings_;  // written by the writer's thread, between the looks for which the test waits
   Error error_;
 };
 
-TEST_F(StatsWriterTest, TheFileIsThereAtOnceNewAtEachLookAndAtTheEnd) {
+TEST_F(PoolWatchTest, TheFileIsThereAtOnceNewAtEachLookAndAtTheEnd) {
   MakePool();
   options_.interval_seconds = 7;
   auto writer = Start();
@@ -131,14 +131,32 @@ TEST_F(StatsWriterTest, TheFileIsThereAtOnceNewAtEachLookAndAtTheEnd) {
   EXPECT_THAT(warnings_, IsEmpty());
 }
 
-TEST_F(StatsWriterTest, FurtherTextStandsBehindThePoolsOwn) {
+TEST_F(PoolWatchTest, ThePoolIsTendedAtEachLook) {
+  PoolOptions options;
+  options.cpu_cache = CpuCacheMode::kOff;
+  MakePool(options);
+  const auto watch = Start();
+  ASSERT_NE(watch, nullptr);
+  SimulatedOs::SetCpu(0);
+  std::vector<void*> blocks(2048);
+  for (void*& block : blocks) block = pool_->Allocate(4096);
+  for (void* const block : blocks) pool_->Deallocate(block);
+  const uint64_t before = pool_->Stats().committed_bytes;
+  for (int i = 0; i < 3; ++i) {
+    machine_.AdvanceNs(uint64_t{1'000'000'000} * pool_->options().decay_seconds);
+    os_.PassInterval();
+  }
+  EXPECT_LT(pool_->Stats().committed_bytes, before) << "pages that stood empty are still there";
+}
+
+TEST_F(PoolWatchTest, FurtherTextStandsBehindThePoolsOwn) {
   MakePool();
   options_.more_text = [] { return std::string("engine_reads_total 5\n"); };
   ASSERT_NE(Start(), nullptr);
   EXPECT_EQ(Written(), pool_->Stats().ToPrometheus() + "engine_reads_total 5\n");
 }
 
-TEST_F(StatsWriterTest, AFurtherComplaintIsAnEpisodeLikeTheOthers) {
+TEST_F(PoolWatchTest, AFurtherComplaintIsAnEpisodeLikeTheOthers) {
   MakePool();
   std::atomic<int> complaint{0};
   options_.more_complaint = [&] {
@@ -159,7 +177,7 @@ TEST_F(StatsWriterTest, AFurtherComplaintIsAnEpisodeLikeTheOthers) {
 }
 
 // Whoever reads while it is written sees a whole text, of one look or the next.
-TEST_F(StatsWriterTest, NobodySeesHalfAFile) {
+TEST_F(PoolWatchTest, NobodySeesHalfAFile) {
   MakePool();
   const auto writer = Start();
   ASSERT_NE(writer, nullptr);
@@ -176,7 +194,7 @@ TEST_F(StatsWriterTest, NobodySeesHalfAFile) {
   EXPECT_EQ(half_count, 0);
 }
 
-TEST_F(StatsWriterTest, ADegradedEpisodeIsToldOfOnceAndAgainWhenItComesBack) {
+TEST_F(PoolWatchTest, ADegradedEpisodeIsToldOfOnceAndAgainWhenItComesBack) {
   MakePool();
   const auto writer = Start();
   ASSERT_NE(writer, nullptr);
@@ -200,7 +218,7 @@ TEST_F(StatsWriterTest, ADegradedEpisodeIsToldOfOnceAndAgainWhenItComesBack) {
   pool_->Deallocate(block);
 }
 
-TEST_F(StatsWriterTest, DeparturesAreToldOfWhileTheyGoOnOnce) {
+TEST_F(PoolWatchTest, DeparturesAreToldOfWhileTheyGoOnOnce) {
   MakePool();
   const auto writer = Start();
   ASSERT_NE(writer, nullptr);
@@ -222,7 +240,7 @@ TEST_F(StatsWriterTest, DeparturesAreToldOfWhileTheyGoOnOnce) {
   for (void* const block : blocks) pool_->Deallocate(block);
 }
 
-TEST_F(StatsWriterTest, AFileThatCannotBeWrittenIsToldOfOnceAndTriedAgain) {
+TEST_F(PoolWatchTest, AFileThatCannotBeWrittenIsToldOfOnceAndTriedAgain) {
   MakePool();
   const auto writer = Start();
   ASSERT_NE(writer, nullptr);
@@ -242,7 +260,7 @@ TEST_F(StatsWriterTest, AFileThatCannotBeWrittenIsToldOfOnceAndTriedAgain) {
   pool_->Deallocate(block);
 }
 
-TEST_F(StatsWriterTest, WithoutAFileItOnlyWarns) {
+TEST_F(PoolWatchTest, WithoutAFileItOnlyWarns) {
   options_.file.clear();
   MakePool();
   const auto writer = Start();
@@ -256,7 +274,7 @@ TEST_F(StatsWriterTest, WithoutAFileItOnlyWarns) {
   pool_->Deallocate(block);
 }
 
-TEST_F(StatsWriterTest, WhatIsRefusedIsSaidAndNothingIsLeft) {
+TEST_F(PoolWatchTest, WhatIsRefusedIsSaidAndNothingIsLeft) {
   MakePool();
   const auto refused = [&](const char* what, const char* mend) {
     EXPECT_EQ(Start(), nullptr);
@@ -283,14 +301,14 @@ TEST_F(StatsWriterTest, WhatIsRefusedIsSaidAndNothingIsLeft) {
   os_.thread_errno = EAGAIN;
   refused("thread that writes statistics", "ulimit -u");
   os_.thread_errno = 0;
-  EXPECT_EQ(internal::StartStatsWriter(nullptr, options_, os_, &error_), nullptr);
+  EXPECT_EQ(internal::StartPoolWatch(nullptr, options_, os_, &error_), nullptr);
   EXPECT_THAT(error_.ToString(), HasSubstr("pool is null"));
-  EXPECT_EQ(internal::StartStatsWriter(nullptr, options_, os_, nullptr), nullptr);
+  EXPECT_EQ(internal::StartPoolWatch(nullptr, options_, os_, nullptr), nullptr);
   EXPECT_THAT(warnings_, IsEmpty());
   EXPECT_EQ(pool_.use_count(), 1) << "a refused writer keeps the pool";
 }
 
-TEST_F(StatsWriterTest, AChildWritesNothingAndWaitsForNobody) {
+TEST_F(PoolWatchTest, AChildWritesNothingAndWaitsForNobody) {
   PoolOptions options;
   options.capacity_bytes = 16 * kMiB;
   options.huge_pages = HugePages::kOff;
@@ -304,7 +322,7 @@ TEST_F(StatsWriterTest, AChildWritesNothingAndWaitsForNobody) {
     Error error;
     const bool looked = writer->LookNow(&error);
     writer.reset();
-    const bool made_another = StatsWriter::Start(pool_, options_, &error) != nullptr;
+    const bool made_another = PoolWatch::Start(pool_, options_, &error) != nullptr;
     _exit(looked || made_another || std::filesystem::exists(options_.file) ? 1 : 0);
   }
   int status = -1;

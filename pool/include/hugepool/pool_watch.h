@@ -1,8 +1,9 @@
-// StatsWriter: keeps a file with a pool's statistics for a scraper, and says when the pool is not what was asked for.
+// PoolWatch: looks after a pool at an interval: does what is due there (Pool::Tend), keeps a file with its statistics for a scraper, and
+// says when it is not what was asked for.
 //
-// Shape      a thread that looks at the pool at an interval: writes the Prometheus text (PoolStats::ToPrometheus) to a file,
-//            which others see whole, old or new; and warns once when an episode begins: pages on a lower rung than asked for,
-//            blocks from another node than wanted, a file that cannot be written
+// Shape      a thread. The file has the Prometheus text (PoolStats::ToPrometheus); others see it whole, old or new. A warning comes once
+//            when an episode begins: pages on a lower rung than asked for, blocks from another node than wanted, a file
+//            that cannot be written
 // Units      seconds
 // Owner      the caller; the writer keeps its pool alive
 // Threads    every call from any thread but the destructor, which comes alone; warnings come in the thread that looks, one at
@@ -11,9 +12,9 @@
 // Errors     Start fills an Error: a value out of range, or a file that cannot be written. Later the file is tried again at
 //            each look; what was written last stays.
 // fork       a child has no such thread: nothing is written there, the destructor waits for nobody
-// Cost       Pool::Stats and one small file for each look; nothing for those who allocate
-#ifndef HUGEPOOL_STATS_WRITER_H_
-#define HUGEPOOL_STATS_WRITER_H_
+// Cost       Pool::Tend, Pool::Stats and one small file for each look; nothing for those who allocate
+#ifndef HUGEPOOL_POOL_WATCH_H_
+#define HUGEPOOL_POOL_WATCH_H_
 
 #include <cstdint>
 #include <functional>
@@ -27,13 +28,13 @@
 namespace hugepool {
 
 namespace internal {
-class StatsCore;
-struct StatsWriterBuilder;
+class WatchCore;
+struct PoolWatchBuilder;
 }  // namespace internal
 
-struct StatsWriterOptions {
+struct PoolWatchOptions {
   // Replaced at every look by way of "FILE.new". A name that ends in .prom suits node_exporter's textfile collector. Empty:
-  // nothing is written, only warned.
+  // nothing is written.
   std::string file;
 
   // Between two looks. 1 to 3,600.
@@ -50,30 +51,30 @@ struct StatsWriterOptions {
   std::function<std::string()> more_complaint;
 };
 
-class HUGEPOOL_EXPORT StatsWriter {
+class HUGEPOOL_EXPORT PoolWatch {
  public:
   // Looks for the first time and starts the thread. Returns nullptr and fills *error (when not null).
-  static std::unique_ptr<StatsWriter> Start(std::shared_ptr<Pool> pool, const StatsWriterOptions& options,
+  static std::unique_ptr<PoolWatch> Start(std::shared_ptr<Pool> pool, const PoolWatchOptions& options,
                                             Error* error);
 
   // Looks for the last time, and ends the thread.
-  ~StatsWriter();
+  ~PoolWatch();
 
-  StatsWriter(const StatsWriter&) = delete;
-  StatsWriter& operator=(const StatsWriter&) = delete;
+  PoolWatch(const PoolWatch&) = delete;
+  PoolWatch& operator=(const PoolWatch&) = delete;
 
   // Looks now. False, with *error (when not null) filled: the file cannot be written.
   bool LookNow(Error* error);
 
-  const StatsWriterOptions& options() const noexcept;
+  const PoolWatchOptions& options() const noexcept;
 
  private:
-  friend struct internal::StatsWriterBuilder;
-  explicit StatsWriter(std::unique_ptr<internal::StatsCore> core);
+  friend struct internal::PoolWatchBuilder;
+  explicit PoolWatch(std::unique_ptr<internal::WatchCore> core);
 
-  const std::unique_ptr<internal::StatsCore> core_;
+  const std::unique_ptr<internal::WatchCore> core_;
 };
 
 }  // namespace hugepool
 
-#endif  // HUGEPOOL_STATS_WRITER_H_
+#endif  // HUGEPOOL_POOL_WATCH_H_

@@ -1,4 +1,4 @@
-#include "pool/stats_core.h"
+#include "pool/watch_core.h"
 
 #include <new>
 #include <utility>
@@ -12,7 +12,7 @@ constexpr uint32_t kMaxIntervalSeconds = 3600;
 
 bool Refuse(Error* error, std::string message, std::string mend) {
   *error = Error{.code = ErrorCode::kInvalidArgument,
-                 .operation = "StatsWriter::Start",
+                 .operation = "PoolWatch::Start",
                  .message = std::move(message),
                  .mend = std::move(mend)};
   return false;
@@ -47,7 +47,7 @@ std::string DepartureWarning(const PoolStats& stats, uint64_t more_count) {
 
 Error Unwritable(const std::string& file, int errno_value) {
   return {.code = ErrorCode::kSystem,
-          .operation = "StatsWriter",
+          .operation = "PoolWatch",
           .errno_value = errno_value,
           .message = "file = '" + file + "' cannot be replaced by way of '" + file + ".new'",
           .mend = "Name a file in a folder that this process may write, on a file system with room."};
@@ -55,7 +55,7 @@ Error Unwritable(const std::string& file, int errno_value) {
 
 }  // namespace
 
-std::unique_ptr<StatsCore> StatsCore::Start(std::shared_ptr<Pool> pool, const StatsWriterOptions& options, OsWatch& os,
+std::unique_ptr<WatchCore> WatchCore::Start(std::shared_ptr<Pool> pool, const PoolWatchOptions& options, OsWatch& os,
                                             Error* error) {
   if (pool == nullptr) {
     (void)Refuse(error, "pool is null", "Create the Pool first.");
@@ -70,7 +70,7 @@ std::unique_ptr<StatsCore> StatsCore::Start(std::shared_ptr<Pool> pool, const St
     (void)Refuse(error, "file has a 0 byte in it", "Allowed: a path, or nothing.");
     return nullptr;
   }
-  std::unique_ptr<StatsCore> core(new StatsCore(std::move(pool), options, os));
+  std::unique_ptr<WatchCore> core(new WatchCore(std::move(pool), options, os));
   if (core->InChild()) {
     (void)Refuse(error, "this process is a forked child: the pool is its parent's",
                  "Write in the process that created the pool.");
@@ -80,7 +80,7 @@ std::unique_ptr<StatsCore> StatsCore::Start(std::shared_ptr<Pool> pool, const St
   return core;
 }
 
-StatsCore::~StatsCore() {
+WatchCore::~WatchCore() {
   if (thread_ && !InChild()) {
     (void)os_.Ring(bell_);
     os_.JoinThread(*thread_);
@@ -89,11 +89,12 @@ StatsCore::~StatsCore() {
   if (bell_ >= 0) os_.Close(bell_);
 }
 
-bool StatsCore::InChild() const { return CoreOf(*pool_).InChild(); }
+bool WatchCore::InChild() const { return CoreOf(*pool_).InChild(); }
 
-bool StatsCore::Look(Error* error) {
+bool WatchCore::Look(Error* error) {
   if (InChild()) return Refuse(error, "this process is a forked child", "Write in the process that created the pool.");
   const std::lock_guard lock(look_mutex_);
+  pool_->Tend();
   const PoolStats stats = pool_->Stats();
   uint64_t departure_count = 0;
   for (const NodeStats& node : stats.nodes) departure_count += node.departure_count;
@@ -114,7 +115,7 @@ bool StatsCore::Look(Error* error) {
   return refused == 0;
 }
 
-void StatsCore::LookQuietly() {
+void WatchCore::LookQuietly() {
   Error ignored;
   try {
     (void)Look(&ignored);
@@ -123,12 +124,12 @@ void StatsCore::LookQuietly() {
   }
 }
 
-void StatsCore::Warn(bool* goes_on, bool is_so, const std::string& warning) {
+void WatchCore::Warn(bool* goes_on, bool is_so, const std::string& warning) {
   if (is_so && !*goes_on && options_.on_warning) options_.on_warning(warning);
   *goes_on = is_so;
 }
 
-bool StatsCore::StartThread(Error* error) {
+bool WatchCore::StartThread(Error* error) {
   const auto refuse = [error](const char* operation, int errno_value) {
     *error = Error{.code = ErrorCode::kSystem,
                    .operation = operation,
@@ -142,19 +143,19 @@ bool StatsCore::StartThread(Error* error) {
     return refuse("eventfd", refused);
   }
   pthread_t thread;
-  if (const int refused = os_.StartThread(RunThread, this, "hugepool-stats", &thread); refused != 0) {
+  if (const int refused = os_.StartThread(RunThread, this, "hugepool-watch", &thread); refused != 0) {
     return refuse("pthread_create", refused);
   }
   thread_ = thread;
   return true;
 }
 
-void* StatsCore::RunThread(void* core) {
-  static_cast<StatsCore*>(core)->Run();
+void* WatchCore::RunThread(void* core) {
+  static_cast<WatchCore*>(core)->Run();
   return nullptr;
 }
 
-void StatsCore::Run() {
+void WatchCore::Run() {
   const int timeout_ms = static_cast<int>(options_.interval_seconds) * 1000;
   while (true) {
     pollfd bell{bell_, POLLIN, 0};
