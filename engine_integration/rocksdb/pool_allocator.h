@@ -18,8 +18,8 @@
 #include <string>
 #include <unordered_map>
 
-#include "hugepool/rocksdb.h"
 #include "hugepool/pool_watch.h"
+#include "hugepool/rocksdb.h"
 
 namespace hugepool::rocksdb {
 

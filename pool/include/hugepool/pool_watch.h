@@ -54,8 +54,7 @@ struct PoolWatchOptions {
 class HUGEPOOL_EXPORT PoolWatch {
  public:
   // Looks for the first time and starts the thread. Returns nullptr and fills *error (when not null).
-  static std::unique_ptr<PoolWatch> Start(std::shared_ptr<Pool> pool, const PoolWatchOptions& options,
-                                            Error* error);
+  static std::unique_ptr<PoolWatch> Start(std::shared_ptr<Pool> pool, const PoolWatchOptions& options, Error* error);
 
   // Looks for the last time, and ends the thread.
   ~PoolWatch();
