@@ -14,21 +14,6 @@
 
 namespace hugepool::testing {
 
-ScratchDir::ScratchDir() {
-  path_ = (std::filesystem::temp_directory_path() / "hugepool_kv_bench_XXXXXX").string();
-  if (mkdtemp(path_.data()) == nullptr) std::abort();
-}
-
-ScratchDir::~ScratchDir() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
-std::string FileText(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
 nlohmann::json FileJson(const std::string& path) {
   return nlohmann::json::parse(FileText(path), nullptr, /*allow_exceptions=*/false);
 }

@@ -12,21 +12,10 @@
 #include <string>
 #include <vector>
 
+#include "scratch_dir.h"
+
 namespace hugepool::testing {
 
-class ScratchDir {
- public:
-  ScratchDir();
-  ~ScratchDir();
-  ScratchDir(const ScratchDir&) = delete;
-  ScratchDir& operator=(const ScratchDir&) = delete;
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
-
-std::string FileText(const std::string& path);
 nlohmann::json FileJson(const std::string& path);
 
 class Program {

@@ -21,6 +21,7 @@
 
 #include "pool/four_nodes.h"
 #include "pool/watch_core.h"
+#include "scratch_dir.h"
 
 namespace hugepool::testing {
 namespace {
@@ -76,12 +77,9 @@ class MadeUpTime : public internal::OsWatch {
 class PoolWatchTest : public ::testing::Test {
  protected:
   PoolWatchTest() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "hugepool_stats_XXXXXX").string();
-    folder_ = mkdtemp(pattern.data());
     options_.file = folder_ + "/pool.prom";
     options_.on_warning = [this](const std::string& warning) { warnings_.push_back(warning); };
   }
-  ~PoolWatchTest() override { std::filesystem::remove_all(folder_); }
 
   // Half of its pages are hugetlb.
   void MakePool(PoolOptions options = {}) {
@@ -90,11 +88,7 @@ class PoolWatchTest : public ::testing::Test {
     pool_ = ::hugepool::testing::MakePool(options, machine_, FourNodes());
   }
   std::unique_ptr<PoolWatch> Start() { return internal::StartPoolWatch(pool_, options_, os_, &error_); }
-  std::string Written() const {
-    std::ostringstream text;
-    text << std::ifstream(options_.file).rdbuf();
-    return text.str();
-  }
+  std::string Written() const { return FileText(options_.file); }
   size_t FileCount() const {
     size_t count = 0;
     for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder_)) ++count;
@@ -104,7 +98,8 @@ class PoolWatchTest : public ::testing::Test {
   MadeUpTime os_;
   SimulatedOs machine_{EachNode(4, 256 * kMiB)};
   std::shared_ptr<Pool> pool_;
-  std::string folder_;
+  const ScratchDir scratch_;
+  const std::string& folder_ = scratch_.path();
   PoolWatchOptions options_;
   std::vector<std::string> warnings_;  // written by the writer's thread, between the looks for which the test waits
   Error error_;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "engine_integration/rocksdb/real_database.h"
+#include "scratch_dir.h"
 
 namespace hugepool::testing {
 namespace {
@@ -32,8 +33,6 @@ std::string KeyOf(int record) { return "key" + std::to_string(record); }
 class Everywhere : public ::testing::TestWithParam<CacheKind> {
  protected:
   Everywhere() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "hugepool_everywhere_XXXXXX").string();
-    folder_ = mkdtemp(pattern.data());
     rocksdb::AllocatorOptions options;
     options.capacity_bytes = 512 * kMiB;
     options.huge_pages = HugePages::kOff;
@@ -46,7 +45,6 @@ class Everywhere : public ::testing::TestWithParam<CacheKind> {
     EXPECT_EQ(pool_->Stats().allocated_count, 0u) << "something was not given back";
     std::string why;
     EXPECT_TRUE(pool_->CheckInvariants(&why)) << why;
-    std::filesystem::remove_all(folder_);
   }
 
   std::shared_ptr<::rocksdb::Cache> Cache(size_t bytes) { return MakeCache(GetParam(), bytes, allocator_); }
@@ -89,7 +87,8 @@ class Everywhere : public ::testing::TestWithParam<CacheKind> {
   }
   uint64_t AllocatedBytes() const { return pool_->Stats().allocated_bytes; }
 
-  std::string folder_;
+  const ScratchDir scratch_;
+  const std::string& folder_ = scratch_.path();
   std::shared_ptr<::rocksdb::MemoryAllocator> allocator_;
   std::shared_ptr<Pool> pool_;
 };

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "engine_integration/rocksdb/real_database.h"
+#include "scratch_dir.h"
 
 namespace hugepool::testing {
 namespace {
@@ -25,17 +26,9 @@ using ::testing::Not;
 
 constexpr size_t kMiB = size_t{1} << 20;
 
-std::string TextOf(const std::string& path) {
-  std::ostringstream text;
-  text << std::ifstream(path).rdbuf();
-  return text.str();
-}
-
 class Monitoring : public ::testing::Test {
  protected:
   Monitoring() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "hugepool_monitoring_XXXXXX").string();
-    folder_ = mkdtemp(pattern.data());
     options_.capacity_bytes = 4 * kMiB;
     options_.huge_pages = HugePages::kOff;
     options_.name = "cache \"one\"";
@@ -45,7 +38,6 @@ class Monitoring : public ::testing::Test {
       warnings_.push_back(warning);
     };
   }
-  ~Monitoring() override { std::filesystem::remove_all(folder_); }
 
   void Make() {
     Error error;
@@ -61,7 +53,8 @@ class Monitoring : public ::testing::Test {
     while (Warnings().size() < count) std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
 
-  std::string folder_;
+  const ScratchDir scratch_;
+  const std::string& folder_ = scratch_.path();
   rocksdb::AllocatorOptions options_;
   std::shared_ptr<::rocksdb::MemoryAllocator> allocator_;
   std::mutex mutex_;
@@ -79,7 +72,7 @@ TEST_F(Monitoring, TheFileHasThePoolAndWhatMallocServed) {
   allocator_->Deallocate(large);
   allocator_->Deallocate(small);
   allocator_.reset();
-  const std::string text = TextOf(options_.stats_file);
+  const std::string text = FileText(options_.stats_file);
   EXPECT_THAT(text, AllOf(HasSubstr("hugepool_capacity_bytes{pool=\"cache \\\"one\\\"\"} 4194304\n"),
                           HasSubstr("# TYPE hugepool_rocksdb_fallback_blocks_total counter\n"),
                           HasSubstr("hugepool_rocksdb_fallback_blocks_total{pool=\"cache \\\"one\\\"\"} 1\n"),
@@ -98,7 +91,7 @@ TEST_F(Monitoring, RocksdbsLogHasTheOptionsAndTheWarnings) {
   const auto cache = MakeCache(CacheKind::kLru, 64 * kMiB, allocator_);
   ASSERT_EQ(database.Open(cache), "");
   ASSERT_EQ(database.ReadAtRandom(2, 20000), "");  // 8 MB of blocks and a pool of 4
-  const auto log = [&] { return TextOf(folder_ + "/LOG"); };
+  const auto log = [&] { return FileText(folder_ + "/LOG"); };
   EXPECT_THAT(log(), AllOf(HasSubstr("HugepoolAllocator: {id=HugepoolAllocator@"), HasSubstr("capacity=4M;")));
   while (log().find("lie on malloc's memory") == std::string::npos) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -114,7 +107,7 @@ TEST_F(Monitoring, TheDatabasesOwnLogNamesTheAllocator) {
   RealDatabase database(100);
   ASSERT_EQ(database.Create(), "");
   ASSERT_EQ(database.Open(MakeCache(CacheKind::kLru, kMiB, allocator_)), "");
-  EXPECT_THAT(TextOf(database.path() + "/LOG"), HasSubstr("memory_allocator : HugepoolAllocator"));
+  EXPECT_THAT(FileText(database.path() + "/LOG"), HasSubstr("memory_allocator : HugepoolAllocator"));
 }
 
 TEST_F(Monitoring, AFileThatCannotBeWrittenGivesNoAllocator) {

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "engine_integration/rocksdb/real_database.h"
+#include "scratch_dir.h"
 
 namespace hugepool::testing {
 namespace {
@@ -29,12 +30,6 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 constexpr const char* kDbBench = "/usr/bin/db_bench";
-
-std::string TextOf(const std::string& path) {
-  std::ostringstream text;
-  text << std::ifstream(path).rdbuf();
-  return text.str();
-}
 
 // A program with this library preloaded; what it says comes into one text.
 class Program {
@@ -97,16 +92,12 @@ class Program {
 
 class Preload : public ::testing::Test {
  protected:
-  Preload() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "hugepool_preload_XXXXXX").string();
-    folder_ = mkdtemp(pattern.data());
-    report_ = folder_ + "/report.json";
-  }
-  ~Preload() override { std::filesystem::remove_all(folder_); }
+  Preload() { report_ = folder_ + "/report.json"; }
 
-  nlohmann::json Report() const { return nlohmann::json::parse(TextOf(report_), nullptr, false); }
+  nlohmann::json Report() const { return nlohmann::json::parse(FileText(report_), nullptr, false); }
 
-  std::string folder_;
+  const ScratchDir scratch_;
+  const std::string& folder_ = scratch_.path();
   std::string report_;
 };
 
@@ -152,7 +143,7 @@ TEST_P(StockDbBench, ReadsThroughThePool) {
   uint64_t hugetlb_kib = 0;
   for (int i = 0; i < 20; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    std::istringstream smaps(TextOf("/proc/" + std::to_string(program.pid()) + "/smaps_rollup"));
+    std::istringstream smaps(FileText("/proc/" + std::to_string(program.pid()) + "/smaps_rollup"));
     for (std::string line; std::getline(smaps, line);) {
       if (line.starts_with("Private_Hugetlb:") || line.starts_with("Shared_Hugetlb:")) {
         hugetlb_kib = std::max<uint64_t>(hugetlb_kib, std::stoull(line.substr(line.find(':') + 1)));
@@ -165,7 +156,7 @@ TEST_P(StockDbBench, ReadsThroughThePool) {
   const uint64_t miss_count = std::stoull(found[1]);
   EXPECT_GT(miss_count, 10000u) << program.output();
   const nlohmann::json report = Report();
-  ASSERT_TRUE(report.is_object()) << TextOf(report_);
+  ASSERT_TRUE(report.is_object()) << FileText(report_);
   EXPECT_GE(report["allocation_count"].get<uint64_t>(), miss_count);
   EXPECT_EQ(report["problem"], "");
   EXPECT_EQ(report["program"], std::filesystem::canonical(kDbBench).string());
