@@ -23,12 +23,14 @@ struct AllocatorRow {
   std::string description;
   std::string library;  // file name of what is preloaded, or "" for the C library's malloc
   std::string package;  // Debian's package of it
-  std::vector<std::pair<std::string, std::string>> environment;
+  std::vector<std::pair<std::string, std::string>> environment;  // all of it is about huge pages
   std::optional<HugePages> pool;  // what the pool behind the block cache asks for; nothing: the process's malloc
   bool needs_thp = false;         // pointless where transparent huge pages are switched off
   bool collapse = false;          // ask the kernel for huge pages under the cache's mappings once it is filled
 
   bool is_hugepool() const { return pool.has_value(); }
+  // Of the two settings in which allocators are compared: everything on 4 KiB pages, or huge ones wherever it knows how.
+  bool is_on_huge_pages() const { return needs_thp || pool == HugePages::kRequired || !environment.empty(); }
   // "LD_PRELOAD=libjemalloc.so.2 MALLOC_CONF=…", or "as it comes".
   std::string Settings() const;
 };

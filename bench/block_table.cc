@@ -77,6 +77,7 @@ void BlockTable::Insert(const void* block, size_t bytes) {
   entry = {address, bytes};
   ++shard.used_count;
   shard.payload_bytes += bytes;
+  shard.inserted_bytes += bytes;
 }
 
 size_t BlockTable::Erase(const void* block) {
@@ -102,30 +103,19 @@ size_t BlockTable::Erase(const void* block) {
 }
 
 uint64_t BlockTable::payload_bytes() const {
-  uint64_t sum = 0;
-  for (const Shard& shard : shards_) {
-    std::lock_guard lock(shard.mutex);
-    sum += shard.payload_bytes;
-  }
-  return sum;
+  return Sum([](const Shard& shard) { return shard.payload_bytes; });
 }
 
 uint64_t BlockTable::block_count() const {
-  uint64_t sum = 0;
-  for (const Shard& shard : shards_) {
-    std::lock_guard lock(shard.mutex);
-    sum += shard.used_count;
-  }
-  return sum;
+  return Sum([](const Shard& shard) { return shard.used_count; });
+}
+
+uint64_t BlockTable::inserted_bytes() const {
+  return Sum([](const Shard& shard) { return shard.inserted_bytes; });
 }
 
 uint64_t BlockTable::table_bytes() const {
-  uint64_t sum = 0;
-  for (const Shard& shard : shards_) {
-    std::lock_guard lock(shard.mutex);
-    sum += shard.entry_limit * sizeof(Entry);
-  }
-  return sum;
+  return Sum([](const Shard& shard) { return shard.entry_limit * sizeof(Entry); });
 }
 
 }  // namespace hugepool::bench

@@ -35,6 +35,7 @@ class BlockTable {
 
   uint64_t payload_bytes() const;
   uint64_t block_count() const;
+  uint64_t inserted_bytes() const;  // since the table was made
   uint64_t table_bytes() const;
 
   // Calls visit(address) for each live block, shard by shard under its lock; allocates nothing.
@@ -59,7 +60,19 @@ class BlockTable {
     size_t entry_limit = 0;
     size_t used_count = 0;
     uint64_t payload_bytes = 0;
+    uint64_t inserted_bytes = 0;
   };
+
+  // Of one figure over the shards, each under its lock.
+  template <typename Figure>
+  uint64_t Sum(Figure figure) const {
+    uint64_t sum = 0;
+    for (const Shard& shard : shards_) {
+      std::lock_guard lock(shard.mutex);
+      sum += figure(shard);
+    }
+    return sum;
+  }
   static constexpr unsigned kShardBits = 6;
 
   static uint64_t HashOf(uintptr_t address);

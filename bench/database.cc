@@ -6,6 +6,7 @@
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_writer.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/checkpoint.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,6 +27,7 @@ constexpr int kFormat = 1;  // of keys, values and marker
 constexpr uint64_t kFileBytes = uint64_t{64} << 20;
 constexpr const char* kMarkerName = "KV_BENCH.json";
 constexpr const char* kLoadFolder = "kv_bench_load";
+constexpr const char* kCheckpointFolder = "kv_bench_checkpoints";
 
 json ToJson(const DatabaseFacts& facts, bool complete) {
   return {{"format", kFormat},
@@ -129,7 +131,7 @@ std::string Explain(const std::string& path, const ::rocksdb::Status& status) {
   ::rocksdb::Status status = writer.Open(file);
   std::string value;
   for (uint64_t i = begin; i < end && status.ok(); ++i) {
-    source.MakeValue(i, &value);
+    source.MakeValue(i, 0, &value);
     const Key key = source.MakeKey(i);
     status = writer.Put({key.bytes, kKeyBytes}, value);
   }
@@ -172,7 +174,7 @@ std::string Load(const std::string& path, const DatabaseShape& shape, const std:
 
 // What the finished files say about themselves.
 std::optional<DatabaseFacts> Measure(const std::string& path, const DatabaseShape& shape, std::string* problem) {
-  const auto db = OpenDatabase(path, shape, nullptr, problem);
+  const auto db = OpenDatabase(path, shape, Access::kRead, nullptr, problem);
   if (db == nullptr) return std::nullopt;
   ::rocksdb::TablePropertiesCollection tables;
   const ::rocksdb::Status status = db->GetPropertiesOfAllTables(&tables);
@@ -230,15 +232,45 @@ std::optional<DatabaseFacts> Make(const std::string& path, const DatabaseShape& 
 
 }  // namespace
 
-std::unique_ptr<::rocksdb::DB> OpenDatabase(const std::string& path, const DatabaseShape& shape,
+std::unique_ptr<::rocksdb::DB> OpenDatabase(const std::string& path, const DatabaseShape& shape, Access access,
                                             std::shared_ptr<::rocksdb::Cache> cache, std::string* problem) {
+  const ::rocksdb::Options options = RocksOptions(shape, std::move(cache));
   ::rocksdb::DB* opened = nullptr;
-  const ::rocksdb::Status status = ::rocksdb::DB::OpenForReadOnly(RocksOptions(shape, std::move(cache)), path, &opened);
+  const ::rocksdb::Status status = access == Access::kWrite ? ::rocksdb::DB::Open(options, path, &opened)
+                                                            : ::rocksdb::DB::OpenForReadOnly(options, path, &opened);
   if (!status.ok()) {
     *problem = Explain(path, status) + ". Remove the directory, and it is made anew";
     return nullptr;
   }
   return std::unique_ptr<::rocksdb::DB>(opened);
+}
+
+std::string MakeCheckpoint(const std::string& path, const DatabaseShape& shape, const std::string& name,
+                           std::string* problem) {
+  RemoveCheckpoint(path, name);
+  const fs::path folder = fs::path(path) / kCheckpointFolder;
+  std::error_code ignored;
+  fs::create_directories(folder, ignored);
+  const auto db = OpenDatabase(path, shape, Access::kWrite, nullptr, problem);
+  if (db == nullptr) return "";
+  ::rocksdb::Checkpoint* made = nullptr;
+  ::rocksdb::Status status = ::rocksdb::Checkpoint::Create(db.get(), &made);
+  const std::unique_ptr<::rocksdb::Checkpoint> checkpoint(made);
+  const std::string checkpoint_path = (folder / name).string();
+  if (status.ok()) status = checkpoint->CreateCheckpoint(checkpoint_path);
+  if (status.ok()) return checkpoint_path;
+  *problem = Explain(path, status);
+  return "";
+}
+
+void RemoveCheckpoint(const std::string& path, const std::string& name) {
+  std::error_code ignored;
+  fs::remove_all(fs::path(path) / kCheckpointFolder / name, ignored);
+}
+
+void RemoveCheckpoints(const std::string& path) {
+  std::error_code ignored;
+  fs::remove_all(fs::path(path) / kCheckpointFolder, ignored);
 }
 
 std::optional<DatabaseFacts> PrepareDatabase(const std::string& path, const DatabaseShape& shape,

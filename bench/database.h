@@ -34,9 +34,19 @@ std::optional<DatabaseFacts> PrepareDatabase(const std::string& path, const Data
                                              const std::vector<std::string>& named,
                                              const std::function<bool()>& stopped, std::string* problem);
 
-// Read-only. Nothing and *problem filled on failure.
-std::unique_ptr<::rocksdb::DB> OpenDatabase(const std::string& path, const DatabaseShape& shape,
+enum class Access : uint8_t { kRead, kWrite };
+
+// Nothing and *problem filled on failure.
+std::unique_ptr<::rocksdb::DB> OpenDatabase(const std::string& path, const DatabaseShape& shape, Access access,
                                             std::shared_ptr<::rocksdb::Cache> cache, std::string* problem);
+
+// A Checkpoint of the database, below it: a database of its own that shares the table files, for a worker that writes. Its
+// directory; empty and *problem filled on failure. One of that name that is there is removed first.
+std::string MakeCheckpoint(const std::string& path, const DatabaseShape& shape, const std::string& name,
+                           std::string* problem);
+// Removes all of them, also those that an earlier run left.
+void RemoveCheckpoints(const std::string& path);
+void RemoveCheckpoint(const std::string& path, const std::string& name);
 
 // Reads the table files once, up to limit_bytes, so that they lie in the page cache. Ends early when `stopped`.
 void WarmPageCache(const std::string& path, uint64_t limit_bytes, const std::function<bool()>& stopped);

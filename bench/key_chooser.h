@@ -1,40 +1,80 @@
-// KeyChooser: which record a reader asks for next.
+// KeyChooser: which record a client asks for next.
 //
-// Shape      readrandom: uniform; readzipf: ranks by Zipf's law with exponent 0.99, spread over the keys by a hash, so
-//            that hot records do not share blocks (some records share a place then, some are never read)
-// Threads    one owner; same workload, count and seed give the same sequence
-// Cost       readrandom a few ns; readzipf two powers, about 50 ns
-// Source     Hörmann & Derflinger, Rejection-inversion to generate variates from monotone discrete distributions, 1996
+// Shape      by Distribution (bench/workload.h). A hash spreads ranks over the loaded records, so that hot records do not
+//            share blocks (some ranks share a record then, some records are never asked for)
+// Threads    one owner; same distribution, count and seed give the same sequence
+// Cost       uniform a few ns; the others two powers, about 50 ns
+// Source     Hörmann & Derflinger, Rejection-inversion to generate variates from monotone discrete distributions, 1996;
+//            YCSB's ScrambledZipfianGenerator and SkewedLatestGenerator
 #ifndef HUGEPOOL_BENCH_KEY_CHOOSER_H_
 #define HUGEPOOL_BENCH_KEY_CHOOSER_H_
 
 #include <cstdint>
 
+#include "bench/workload.h"
+
 namespace hugepool::bench {
 
-enum class Workload : uint8_t { kReadRandom, kReadZipf };
-
-class KeyChooser {
+// Draws: what every random choice of a client comes from.
+// Source     splitmix64, Steele, Lea & Flood, OOPSLA 2014
+class Draws {
  public:
-  KeyChooser(Workload workload, uint64_t record_count, uint64_t seed);
-
-  // 0 to record_count - 1.
-  uint64_t Next();
-
-  static constexpr double kZipfExponent = 0.99;
+  explicit Draws(uint64_t seed);
+  uint64_t Word();
+  uint64_t Below(uint64_t limit);  // 0 to limit - 1
+  double Unit();                   // 0 to below 1
 
  private:
-  uint64_t NextWord();
-  uint64_t NextRank();               // 1 to record_count_, Zipf
-  static double Integral(double x);  // of x^-kZipfExponent
+  uint64_t state_;
+};
+
+// ZipfLaw: ranks from 1 to `rank_limit`, rank r with a weight of r^-0.99.
+class ZipfLaw {
+ public:
+  explicit ZipfLaw(uint64_t rank_limit);
+  uint64_t Rank(Draws* draws) const;
+
+  static constexpr double kExponent = 0.99;
+
+ private:
+  static double Integral(double x);  // of x^-kExponent
   static double InverseIntegral(double y);
 
-  const Workload workload_;
-  const uint64_t record_count_;
+  const double rank_limit_;
   const double integral_low_;
   const double integral_high_;
   const double sure_width_;  // a draw nearer than this to its rank is taken without further check
-  uint64_t state_;
+};
+
+// Every number below `count` once, in an order that looks random: the k-th is k * step modulo count.
+class ScatteredOrder {
+ public:
+  ScatteredOrder(uint64_t count, uint64_t seed);
+  uint64_t At(uint64_t k) const;
+
+ private:
+  const uint64_t count_;
+  uint64_t step_;  // coprime to count_
+};
+
+class KeyChooser {
+ public:
+  // record_count: loaded records, 1 or more.
+  KeyChooser(Distribution distribution, uint64_t record_count, uint64_t seed);
+
+  // the record's index; kLatest scatters loaded records over the indexes (which are in the order of the keys).
+  uint64_t Next(uint64_t inserted_count);
+  Draws& draws() { return draws_; }
+
+  // YCSB draws ranks among so many, whatever the number of records.
+  static constexpr uint64_t kScrambledRanks = 10'000'000'000;
+
+ private:
+  const Distribution distribution_;
+  const uint64_t record_count_;
+  const ZipfLaw zipf_;
+  const ScatteredOrder order_;
+  Draws draws_;
 };
 
 }  // namespace hugepool::bench

@@ -1,4 +1,4 @@
-// kv_bench: a real RocksDB, read through block caches on different allocators.
+// kv_bench: a real RocksDB, worked on through block caches on different allocators.
 #include <fmt/format.h>
 #include <hugepool/types.h>
 
@@ -43,7 +43,8 @@ int Main(int argc, char** argv) {
     fmt::print("{}\n", options.PoolCapacityBytes() / kHugePageBytes);
     return kExitOk;
   }
-  for (const auto& [option, path] : {std::pair{"--json", options.json_path}, std::pair{"--html", options.html_path}}) {
+  for (const auto& [option, path] :
+       {std::pair{"--json", options.json_path}, {"--csv", options.csv_path}, {"--html", options.html_path}}) {
     const std::string problem = CheckWritable(option, path);
     if (!problem.empty()) return Refuse(problem);
   }
@@ -54,6 +55,8 @@ int Main(int argc, char** argv) {
   if (signals.Arrived() != 0) return ExitCodeOf(signals.Arrived());
   if (!database) return Refuse(problem);
   options.shape = database->shape;
+  problem = options.Conflict();
+  if (!problem.empty()) return Refuse(problem);
 
   const Machine machine = ReadMachine();
   RunOutcome outcome = RunRounds(options, *database, machine, &signals);
@@ -63,6 +66,8 @@ int Main(int argc, char** argv) {
   fmt::print("{}", FormatTable(outcome.rows, options, machine));
   const auto document = MakeDocument(outcome.rows, options, *database, machine);
   if (!options.json_path.empty()) problem = WriteFile("--json", options.json_path, document.dump(1) + "\n");
+  if (!problem.empty()) return Refuse(problem);
+  if (!options.csv_path.empty()) problem = WriteFile("--csv", options.csv_path, FormatCsv(outcome.rows));
   if (!problem.empty()) return Refuse(problem);
   if (!options.html_path.empty()) problem = WriteFile("--html", options.html_path, MakePage(document));
   if (!problem.empty()) return Refuse(problem);

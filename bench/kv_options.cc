@@ -81,7 +81,7 @@ uint64_t KvOptions::CacheBytes() const {
 
 uint64_t KvOptions::LiveBytesEstimate() const {
   const uint64_t index_bytes = shape.BlockCountEstimate() * 40;
-  return std::min(shape.DataBytesEstimate(), CacheBytes()) + index_bytes;
+  return (workload->writes() ? CacheBytes() : std::min(shape.DataBytesEstimate(), CacheBytes())) + index_bytes;
 }
 
 uint64_t KvOptions::PoolCapacityBytes() const {
@@ -89,14 +89,24 @@ uint64_t KvOptions::PoolCapacityBytes() const {
   return (bytes + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes;
 }
 
-const char* ToString(Workload workload) { return workload == Workload::kReadRandom ? "readrandom" : "readzipf"; }
-const char* ToString(CacheType type) { return type == CacheType::kLru ? "lru" : "hyper_clock"; }
-
-std::optional<Workload> ParseWorkload(const std::string& text) {
-  if (text == "readrandom") return Workload::kReadRandom;
-  if (text == "readzipf") return Workload::kReadZipf;
-  return std::nullopt;
+std::string KvOptions::Conflict() const {
+  if (turnovers > 0 && CacheBytes() >= shape.DataBytesEstimate()) {
+    return fmt::format(
+        "--turnovers={}: with --cache_bytes={} all data fits and nothing is evicted. For example: --turnovers={} "
+        "--cache_bytes=30%",
+        turnovers, cache_text, turnovers);
+  }
+  if (workload->writes() && shape.value_bytes < kVersionedBytes) {
+    return fmt::format(
+        "--workload={}: it writes, and values need {} B or more to tell one version from another; the database's have "
+        "{}. "
+        "For example: --value_bytes=400 and another --db",
+        workload->name, kVersionedBytes, shape.value_bytes);
+  }
+  return "";
 }
+
+const char* ToString(CacheType type) { return type == CacheType::kLru ? "lru" : "hyper_clock"; }
 
 std::optional<CacheType> ParseCacheType(const std::string& text) {
   if (text == "lru") return CacheType::kLru;
@@ -111,8 +121,10 @@ ParsedOptions ParseKvOptions(int argc, char** argv) {
   std::string threads = Plain(std::max(1u, std::thread::hardware_concurrency()));
 
   CLI::App app{
-      "Reads a RocksDB database through block caches on different allocators: one worker process for each allocator,\n"
-      "exactly one running at a time, round by round in rotating order; every value read is checked.\n"
+      "Works on a RocksDB database through block caches on different allocators: one worker process for each "
+      "allocator,\n"
+      "exactly one running at a time, round by round in rotating order; every value read is checked. Workloads that\n"
+      "write do so on a checkpoint of the database for each worker, which is removed at the end.\n"
       "Exit code: 0 done, 1 a run failed (a wrong value, a worker that died), 2 bad input.",
       "kv_bench"};
   // The last of a repeated option counts, so that a script's defaults can be overruled at its end.
@@ -124,18 +136,32 @@ ParsedOptions ParseKvOptions(int argc, char** argv) {
   app.add_option("--block_bytes", block_bytes, "RocksDB's block_size")->capture_default_str()->type_name("BYTES");
   app.add_option("--seed", seed, "From which keys, values and reads are made")->capture_default_str()->type_name("N");
   app.add_option("--compression", options.shape.compression, "none, lz4, snappy, zlib or zstd")->capture_default_str();
-  app.add_option("--workload", workload, "readrandom or readzipf (exponent 0.99)")->capture_default_str();
-  app.add_option("--threads", threads, "Reader threads")->capture_default_str()->type_name("N");
+  std::string workloads = "What the clients do:";
+  for (const Workload& one : Workloads()) workloads += "\n" + one.name + ": " + one.description;
+  app.add_option("--workload", workload, workloads)->capture_default_str();
+  app.add_option("--threads", threads, "Threads of clients")->capture_default_str()->type_name("N");
   app.add_option("--cache_bytes", options.cache_text, "Block cache: a size (2G), a share of the data (30%), or all")
       ->capture_default_str();
   app.add_option("--cache_type", cache_type, "lru or hyper_clock")->capture_default_str();
   app.add_option("--allocators", allocators, "all, or a list with commas: " + AllocatorNames())->capture_default_str();
   app.add_option("--rounds", rounds, "Rounds of each allocator")->capture_default_str()->type_name("N");
   app.add_option("--seconds", options.seconds, "Length of one round")->capture_default_str();
-  app.add_option("--warmup_seconds", options.warmup_seconds, "Reads after the fill, before the rounds, not measured")
+  app.add_option("--turnovers", options.turnovers,
+                 "Turn the cache over so many times by uniform reads before the warm-up")
+      ->capture_default_str();
+  app.add_option("--warmup_most_seconds", options.warmup_most_seconds,
+                 "The warm-up ends when speed, hits and cached bytes are steady, or after so long; 0: none")
+      ->capture_default_str();
+  app.add_option("--rate", options.rate,
+                 "Open loop: operations a second of all threads, at moments drawn beforehand; latency counts from the\n"
+                 "moment at which an operation was due. 0: as fast as they go")
+      ->capture_default_str();
+  app.add_option("--write_rate", options.write_rate, "Updates a second of the writer of readwhilewriting")
       ->capture_default_str();
   app.add_option("--peer_dirs", peer_dirs, "Where the peers' libraries lie (with ':'), in place of the system's");
   app.add_option("--json", options.json_path, "Write all results to this file")->type_name("FILE");
+  app.add_option("--csv", options.csv_path, "Write one line for each round of each allocator to this file")
+      ->type_name("FILE");
   app.add_option("--html", options.html_path, "Write a page with charts to this file")->type_name("FILE");
   app.add_flag("--huge_pages_needed", options.print_huge_pages_needed,
                "Print how many free 2 MiB huge pages one hugepool-hugetlb worker needs with these options, and leave");
@@ -168,12 +194,17 @@ ParsedOptions ParseKvOptions(int argc, char** argv) {
   }
   options.thread_count = static_cast<unsigned>(thread_count);
   options.round_count = static_cast<unsigned>(round_count);
-  const Range ranges[] = {{"--seconds", options.seconds, 0.05, 86400, "3"},
-                          {"--warmup_seconds", options.warmup_seconds, 0, 86400, "1"}};
+  const Range ranges[] = {
+      {"--seconds", options.seconds, 0.05, 86400, "3"},
+      {"--warmup_most_seconds", options.warmup_most_seconds, 0, 86400, "20"},
+      {"--turnovers", options.turnovers, 0, 1000, "5"},
+      {"--rate", options.rate, 0, 1e8, "100000"},
+      {"--write_rate", options.write_rate, 1, 1e8, "10000"},
+  };
   for (const Range& range : ranges) {
     if (!(range.value >= range.least && range.value <= range.most)) {
       return Refuse(range.option, fmt::format("{}", range.value),
-                    fmt::format("a number of seconds, {} to {}", range.least, range.most), range.example);
+                    fmt::format("a number, {} to {}", range.least, range.most), range.example);
     }
   }
 
@@ -183,9 +214,8 @@ ParsedOptions ParseKvOptions(int argc, char** argv) {
                   "none");
   }
   if (app.count("--compression") > 0) options.named_shape_options.push_back("--compression");
-  const auto parsed_workload = ParseWorkload(workload);
-  if (!parsed_workload) return Refuse("--workload", workload, "readrandom or readzipf", "readrandom");
-  options.workload = *parsed_workload;
+  options.workload = FindWorkload(workload);
+  if (options.workload == nullptr) return Refuse("--workload", workload, "one of " + WorkloadNames(), "readrandom");
   const auto parsed_type = ParseCacheType(cache_type);
   if (!parsed_type) return Refuse("--cache_type", cache_type, "lru or hyper_clock", "lru");
   options.cache_type = *parsed_type;
@@ -194,7 +224,6 @@ ParsedOptions ParseKvOptions(int argc, char** argv) {
     return Refuse("--cache_bytes", options.cache_text, "a size from 1M on, a share of the data such as 30%, or all",
                   "all");
   }
-
   for (const std::string& name : CLI::detail::split(allocators, ',')) {
     if (name == "all") {
       for (const AllocatorRow& row : AllocatorCatalog()) options.allocators.push_back(row.name);

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/key_chooser.h"
+#include "bench/workload.h"
 
 namespace hugepool::bench {
 
@@ -41,23 +41,31 @@ struct KvOptions {
   // Shape options named on the command line; the others take an existing database's values.
   std::vector<std::string> named_shape_options;
 
-  Workload workload = Workload::kReadRandom;
+  const Workload* workload = &Workloads().front();
   CacheType cache_type = CacheType::kLru;
   unsigned thread_count = 1;
   std::string cache_text = "all";  // "all", "30%", "2G"
   std::vector<std::string> allocators;
   unsigned round_count = 5;
   double seconds = 3;
-  double warmup_seconds = 1;
+  double turnovers = 0;                // of the cache, by uniform reads, before the warm-up
+  double warmup_most_seconds = 20;     // until the cache is steady, but no longer
+  double rate = 0;                     // operations a second of all threads; 0: as fast as they go
+  double write_rate = 10'000;          // updates a second of a paced writer
   std::vector<std::string> peer_dirs;  // where to look for peers' libraries; empty: the usual ones
   std::string json_path;
+  std::string csv_path;
   std::string html_path;
   bool print_huge_pages_needed = false;
   std::string command;  // as typed, for the report
 
+  // What does not go together now that the database's shape is known, as one sentence; "" when all does.
+  std::string Conflict() const;
+
   // cache_text against the shape. Needs no database.
   uint64_t CacheBytes() const;
-  // Blocks that live at once: all of them, or what the cache holds; plus the index.
+  // Blocks that live at once: all of them, or what the cache holds; plus the index. Writing leaves blocks of files that are
+  // gone behind, until the cache is full.
   uint64_t LiveBytesEstimate() const;
   // Enough for the live blocks with 5 % for classes and slabs, and 64 MiB for caches and pages kept ahead.
   uint64_t PoolCapacityBytes() const;
@@ -69,9 +77,7 @@ struct ParsedOptions {
 };
 ParsedOptions ParseKvOptions(int argc, char** argv);
 
-const char* ToString(Workload workload);
 const char* ToString(CacheType type);
-std::optional<Workload> ParseWorkload(const std::string& text);
 std::optional<CacheType> ParseCacheType(const std::string& text);
 
 }  // namespace hugepool::bench

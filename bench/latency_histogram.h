@@ -15,6 +15,10 @@
 
 namespace hugepool::bench {
 
+// The shares at which a latency curve is drawn.
+inline constexpr double kCurveShares[] = {0.1,  0.25,  0.5,   0.75,  0.9,    0.95,  0.98,
+                                          0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999};
+
 class LatencyHistogram {
  public:
   void Record(uint64_t duration_ns) { ++buckets_[BucketOf(duration_ns)]; }

@@ -8,6 +8,8 @@
 #include <ctime>
 #include <fstream>
 
+#include "bench/latency_histogram.h"
+
 namespace hugepool::bench {
 
 extern const char kReportPage[];
@@ -15,7 +17,7 @@ extern const char kChartJs[];
 
 namespace {
 
-constexpr int kDocumentFormat = 1;
+constexpr int kDocumentFormat = 2;
 
 // Puts `value` in place of the one `mark`.
 void Replace(const std::string& mark, const std::string& value, std::string* page) {
@@ -38,7 +40,8 @@ nlohmann::ordered_json MakeDocument(const std::vector<RowResult>& rows, const Kv
                                      {"written", fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(std::time(nullptr)))},
                                      {"machine", machine.ToJson()},
                                      {"options",
-                                      {{"workload", ToString(options.workload)},
+                                      {{"workload", options.workload->name},
+                                       {"description", options.workload->description},
                                        {"cache_type", ToString(options.cache_type)},
                                        {"cache_text", options.cache_text},
                                        {"cache_bytes", options.CacheBytes()},
@@ -46,7 +49,10 @@ nlohmann::ordered_json MakeDocument(const std::vector<RowResult>& rows, const Kv
                                        {"threads", options.thread_count},
                                        {"rounds", options.round_count},
                                        {"seconds", options.seconds},
-                                       {"warmup_seconds", options.warmup_seconds}}},
+                                       {"turnovers", options.turnovers},
+                                       {"warmup_most_seconds", options.warmup_most_seconds},
+                                       {"rate", options.rate},
+                                       {"write_rate", options.write_rate}}},
                                      {"database",
                                       {{"records", database.shape.record_count},
                                        {"value_bytes", database.shape.value_bytes},
@@ -55,6 +61,7 @@ nlohmann::ordered_json MakeDocument(const std::vector<RowResult>& rows, const Kv
                                        {"compression", database.shape.compression},
                                        {"block_count", database.block_count},
                                        {"file_bytes", database.file_bytes}}}};
+  document["curve_shares"] = kCurveShares;
   document["rows"] = nlohmann::ordered_json::array();
   for (const RowResult& row : rows) document["rows"].push_back(ToJson(row));
   document["columns"] = nlohmann::ordered_json::array();
@@ -63,7 +70,7 @@ nlohmann::ordered_json MakeDocument(const std::vector<RowResult>& rows, const Kv
         {{"key", column.key}, {"title", column.title}, {"more_is_better", column.more_is_better}});
   }
   document["peer_leads"] = nlohmann::ordered_json::array();
-  for (const PeerLead& lead : PeerLeads(rows)) {
+  for (const PeerLead& lead : PeerLeads(rows, options.rate == 0)) {
     document["peer_leads"].push_back({{"column", lead.column->key},
                                       {"title", lead.column->title},
                                       {"peer", lead.peer->Title()},

@@ -1,6 +1,6 @@
 // Results: what the rounds of each row came to.
 //
-// Units      bytes, nanoseconds, reads per second; ratios are plain numbers
+// Units      bytes, nanoseconds, operations per second; ratios are plain numbers
 // Threads    values
 // Invariant  a row that ran has one entry in `rounds` per round; one that did not has a reason
 #ifndef HUGEPOOL_BENCH_RESULTS_H_
@@ -34,16 +34,25 @@ struct RowResult {
   std::string reason;  // of a skip or failure
   std::string loaded;  // path of the library that serves malloc, by maps
   double fill_seconds = 0;
+  double warm_up_seconds = 0;
+  bool is_steady = false;              // when the warm-up ended
   std::vector<nlohmann::json> rounds;  // the worker's replies, as they came
 
   // Filled by Summarize.
-  Spread reads_per_second;
+  Spread operations_per_second;
   Spread p50_ns, p99_ns, p999_ns;
   std::optional<double> ratio;  // to the baseline of the same wave: median of the rounds' ratios
+  // The fastest peer of the same wave and setting (AllocatorRow::is_on_huge_pages), by its median, and the ratio to it.
+  std::string best_peer;
+  std::optional<double> ratio_to_peer;
+  double paced_writes_per_second = 0;    // median
+  std::vector<double> latency_curve_ns;  // at kCurveShares, each the median of the rounds
   double hit_ratio = 0;
-  double blocks_per_gib = 0;             // live blocks, as the wrapper counts, for each GiB of cache capacity
-  std::optional<double> pool_footprint;  // ÷ payload, median of the rounds
-  double process_footprint = 0;
+  double blocks_per_gib = 0;  // live blocks, as the wrapper counts, for each GiB of cache capacity
+  // ÷ payload, median of the rounds. Nothing where the payload was below 1 MiB: what was cached lies outside of the
+  // allocator hook (RocksDB's MultiGet reads past it).
+  std::optional<double> pool_footprint;
+  std::optional<double> process_footprint;
   // Largest distance of any sample from the median of all, as a share of it.
   std::optional<double> pool_flatness;
   double process_flatness = 0;
@@ -74,9 +83,13 @@ struct PeerLead {
   const RowResult* peer;
   const RowResult* own;
 };
-std::vector<PeerLead> PeerLeads(const std::vector<RowResult>& rows);
+// with_speeds: false for rounds at a given rate, where every speed is that rate.
+std::vector<PeerLead> PeerLeads(const std::vector<RowResult>& rows, bool with_speeds);
 
 nlohmann::ordered_json ToJson(const RowResult& row);
+
+// One line for each round of each row that ran, under a line with the names.
+std::string FormatCsv(const std::vector<RowResult>& rows);
 
 }  // namespace hugepool::bench
 

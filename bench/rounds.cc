@@ -3,11 +3,15 @@
 #include <fmt/format.h>
 #include <hugepool/pool_options.h>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "bench/ballast.h"
+#include "bench/database.h"
+#include "bench/progress.h"
 #include "bench/record_source.h"
 #include "bench/wave.h"
 #include "bench/worker_process.h"
@@ -21,14 +25,8 @@ using nlohmann::json;
 struct Runner {
   RowResult* result = nullptr;
   std::unique_ptr<WorkerProcess> process;
+  std::string checkpoint;  // name of what it writes to, or ""
   bool alive() const { return process != nullptr; }
-
-  void End(RowStatus status, const std::string& reason) {
-    result->status = status;
-    result->reason = reason;
-    process.reset();
-    fmt::print(stderr, "{}: {}: {}\n", result->row->name, ToString(status), reason);
-  }
 };
 
 class Run {
@@ -39,16 +37,21 @@ class Run {
         machine_(machine),
         signals_(signals),
         ballast_(machine.available_bytes / 32) {}
+  ~Run() { RemoveCheckpoints(options_.db); }
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
 
   RunOutcome All();
 
  private:
   MemoryNeed Need() const;
-  json FillCommand(const AllocatorRow& row) const;
+  double FillSecondsEstimate() const;
+  json FillCommand(const AllocatorRow& row, const std::string& db) const;
   bool Wave(unsigned wave, const std::vector<const AllocatorRow*>& rows);
   RowResult* AddRow(const AllocatorRow* row, unsigned wave);
   bool Start(Runner* runner);
-  bool ReadOnce(Runner* runner, unsigned round);
+  bool RunRound(Runner* runner, unsigned round);
+  void End(Runner* runner, RowStatus status, const std::string& reason);
   // One command and its reply. False: interrupted. A failure or skip ends the runner.
   bool Ask(Runner* runner, const json& command, json* reply);
 
@@ -57,6 +60,7 @@ class Run {
   const Machine& machine_;
   Signals* const signals_;
   Ballast ballast_;
+  std::unique_ptr<Progress> progress_;
   std::vector<std::unique_ptr<RowResult>> rows_;
 };
 
@@ -68,13 +72,20 @@ MemoryNeed Run::Need() const {
           .free_huge_pages = machine_.free_huge_pages};
 }
 
-json Run::FillCommand(const AllocatorRow& row) const {
+// What the bar goes by: some 150 MB a second, and half of the longest warm-up.
+double Run::FillSecondsEstimate() const {
+  const double turned_bytes = options_.turnovers * static_cast<double>(options_.CacheBytes());
+  return (static_cast<double>(database_.shape.DataBytesEstimate()) + turned_bytes) / 1.5e8 + 1 +
+         options_.warmup_most_seconds / 4;
+}
+
+json Run::FillCommand(const AllocatorRow& row, const std::string& db) const {
   // One record of each block: fewer than the smallest block holds.
   const uint64_t per_block = database_.shape.record_count / std::max<uint64_t>(1, database_.block_count);
   const uint64_t stride = std::max<uint64_t>(1, per_block * 3 / 4);
   return {{"command", "fill"},
           {"allocator", row.name},
-          {"db", options_.db},
+          {"db", db},
           {"records", database_.shape.record_count},
           {"value_bytes", database_.shape.value_bytes},
           {"block_bytes", database_.shape.block_bytes},
@@ -82,51 +93,73 @@ json Run::FillCommand(const AllocatorRow& row) const {
           {"compression", database_.shape.compression},
           {"block_count", database_.block_count},
           {"stride", stride},
-          {"workload", ToString(options_.workload)},
+          {"workload", options_.workload->name},
           {"threads", options_.thread_count},
           {"cache_bytes", options_.CacheBytes()},
           {"cache_type", ToString(options_.cache_type)},
           {"pool_bytes", options_.PoolCapacityBytes()},
-          {"warmup_seconds", options_.warmup_seconds}};
+          {"turnovers", options_.turnovers},
+          {"warmup_most_seconds", options_.warmup_most_seconds},
+          {"rate", options_.rate},
+          {"write_rate", options_.write_rate}};
 }
 
 bool Run::Ask(Runner* runner, const json& command, json* reply) {
   *reply = runner->process->Ask(command);
   const std::string event = (*reply)["event"];
   if (event == "interrupted") return false;
-  if (event == "skipped") runner->End(RowStatus::kSkipped, reply->value("reason", ""));
-  if (event == "failed") runner->End(RowStatus::kFailed, reply->value("reason", ""));
+  if (event == "skipped") End(runner, RowStatus::kSkipped, reply->value("reason", ""));
+  if (event == "failed") End(runner, RowStatus::kFailed, reply->value("reason", ""));
   return true;
+}
+
+void Run::End(Runner* runner, RowStatus status, const std::string& reason) {
+  runner->result->status = status;
+  runner->result->reason = reason;
+  runner->process.reset();
+  progress_->Say(fmt::format("{}: {}: {}", runner->result->row->name, ToString(status), reason));
 }
 
 // False: interrupted.
 bool Run::Start(Runner* runner) {
   const AllocatorRow& row = *runner->result->row;
-  std::string problem;
+  progress_->At("filling " + row.name);
+  std::string problem, db = options_.db;
+  if (options_.workload->writes()) {
+    runner->checkpoint = fmt::format("{}-{}", row.name, runner->result->wave);
+    db = MakeCheckpoint(options_.db, database_.shape, runner->checkpoint, &problem);
+  }
   ballast_.Take();
   const std::string library_path = row.library.empty() ? "" : FindLibrary(row, options_.peer_dirs);
-  runner->process = WorkerProcess::Start(row, library_path, signals_, &problem);
-  if (runner->process == nullptr) {
-    runner->End(RowStatus::kFailed, problem);
+  if (problem.empty()) runner->process = WorkerProcess::Start(row, library_path, signals_, &problem);
+  if (!runner->alive()) {
+    End(runner, RowStatus::kFailed, problem);
     return true;
   }
   json reply;
-  if (!Ask(runner, FillCommand(row), &reply)) return false;
+  if (!Ask(runner, FillCommand(row, db), &reply)) return false;
+  progress_->Done(FillSecondsEstimate());
   if (!runner->alive()) return true;
-  runner->result->loaded = reply.at("loaded");
-  runner->result->fill_seconds = reply.at("fill_seconds");
-  fmt::print(stderr, "{}: filled in {:.1f} s; malloc is {}\n", row.name, runner->result->fill_seconds,
-             runner->result->loaded);
+  RowResult& result = *runner->result;
+  result.loaded = reply.at("loaded");
+  result.fill_seconds = reply.at("fill_seconds");
+  result.warm_up_seconds = reply.at("warm_up").at("seconds");
+  result.is_steady = reply.at("warm_up").at("is_steady");
+  progress_->Say(fmt::format("{}: filled in {:.1f} s, {} after {:.1f} s of warm-up; malloc is {}", row.name,
+                             result.fill_seconds, result.is_steady ? "steady" : "not steady", result.warm_up_seconds,
+                             result.loaded));
   return true;
 }
 
 // False: interrupted.
-bool Run::ReadOnce(Runner* runner, unsigned round) {
+bool Run::RunRound(Runner* runner, unsigned round) {
+  const std::string what = fmt::format("round {}/{} {}", round + 1, options_.round_count, runner->result->row->name);
+  progress_->At(what);
   json reply;
   if (!Ask(runner, {{"command", "round"}, {"round", round}, {"seconds", options_.seconds}}, &reply)) return false;
+  progress_->Done(options_.seconds);
   if (!runner->alive()) return true;
-  fmt::print(stderr, "round {}/{} {}: {:.1f} k reads/s\n", round + 1, options_.round_count, runner->result->row->name,
-             reply.at("reads_per_second").get<double>() / 1000);
+  progress_->Say(fmt::format("{}: {:.1f} k ops/s", what, reply.at("operations_per_second").get<double>() / 1000));
   runner->result->rounds.push_back(std::move(reply));
   return true;
 }
@@ -141,7 +174,7 @@ RowResult* Run::AddRow(const AllocatorRow* row, unsigned wave) {
 // False: interrupted.
 bool Run::Wave(unsigned wave, const std::vector<const AllocatorRow*>& rows) {
   std::vector<Runner> runners;
-  for (const AllocatorRow* row : rows) runners.push_back({AddRow(row, wave), nullptr});
+  for (const AllocatorRow* row : rows) runners.push_back({AddRow(row, wave), nullptr, ""});
   // Pools that need reserved pages fill first: a peer that takes what it finds must not find theirs.
   std::stable_partition(runners.begin(), runners.end(),
                         [](const Runner& runner) { return runner.result->row->pool == HugePages::kRequired; });
@@ -151,14 +184,16 @@ bool Run::Wave(unsigned wave, const std::vector<const AllocatorRow*>& rows) {
   for (unsigned round = 0; round < options_.round_count; ++round) {
     for (size_t i = 0; i < runners.size(); ++i) {
       Runner& runner = runners[(i + round) % runners.size()];
-      if (runner.alive() && !ReadOnce(&runner, round)) return false;
+      if (runner.alive() && !RunRound(&runner, round)) return false;
     }
   }
   for (Runner& runner : runners) {
     if (!runner.alive()) continue;
+    progress_->At("closing " + runner.result->row->name);
     const std::string problem = runner.process->Finish();
     if (problem == "interrupted") return false;
-    if (!problem.empty()) runner.End(RowStatus::kFailed, problem);
+    if (!problem.empty()) End(&runner, RowStatus::kFailed, problem);
+    if (!runner.checkpoint.empty()) RemoveCheckpoint(options_.db, runner.checkpoint);
   }
   return true;
 }
@@ -191,14 +226,21 @@ RunOutcome Run::All() {
     return outcome;
   }
   const auto waves = PlanWaves(rows, need);
+  RemoveCheckpoints(options_.db);  // of a run that was killed
+  size_t worker_count = 0;
+  for (const auto& wave : waves) worker_count += wave.size();
+  progress_ = std::make_unique<Progress>(
+      static_cast<double>(worker_count) * (FillSecondsEstimate() + options_.seconds * options_.round_count),
+      isatty(STDERR_FILENO) != 0);
   if (waves.size() > 1) {
-    fmt::print(stderr, "{} waves: not all workers fit into memory beside each other\n", waves.size());
+    progress_->Say(fmt::format("{} waves: not all workers fit into memory beside each other", waves.size()));
   }
   // Or else the first worker to fill gets its memory between the pages of the files that it reads.
   WarmPageCache(options_.db, machine_.available_bytes / 4, [this] { return signals_->Arrived() != 0; });
   for (size_t wave = 0; wave < waves.size() && !outcome.interrupted; ++wave) {
     outcome.interrupted = !Wave(static_cast<unsigned>(wave) + 1, waves[wave]);
   }
+  progress_.reset();
   for (const auto& row : rows_) {
     // Cut short: no summary of half a run.
     if (outcome.interrupted && row->status == RowStatus::kOk) {

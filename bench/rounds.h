@@ -1,4 +1,4 @@
-// Rounds: the run itself. Workers of a wave fill one after the other; then exactly one reads at a time, round by round,
+// Rounds: the run itself. Workers of a wave fill one after the other; then exactly one works at a time, round by round,
 // in an order that rotates, so that drift of the machine meets every allocator alike.
 //
 // Threads    one caller

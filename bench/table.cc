@@ -21,7 +21,7 @@ std::string Measures(const std::vector<RowResult>& rows, const std::vector<PeerL
   Cells head = {"allocator"};
   for (const Column& column : Columns()) {
     head.push_back(column.title + std::string(IsLed(leads, column) ? "*" : ""));
-    if (std::string_view(column.key) == "reads_per_second") head.push_back("min–max");
+    if (std::string_view(column.key) == "operations_per_second") head.push_back("min–max");
   }
   std::vector<Cells> lines = {head};
   for (const RowResult& row : rows) {
@@ -30,9 +30,9 @@ std::string Measures(const std::vector<RowResult>& rows, const std::vector<PeerL
     for (const Column& column : Columns()) {
       const auto value = column.value(row);
       line.push_back(value ? column.text(*value) : "–");
-      if (std::string_view(column.key) == "reads_per_second") {
-        line.push_back(
-            fmt::format("{:.1f}–{:.1f}", row.reads_per_second.least / 1000, row.reads_per_second.most / 1000));
+      if (std::string_view(column.key) == "operations_per_second") {
+        line.push_back(fmt::format("{:.1f}–{:.1f}", row.operations_per_second.least / 1000,
+                                   row.operations_per_second.most / 1000));
       }
     }
     lines.push_back(line);
@@ -41,19 +41,20 @@ std::string Measures(const std::vector<RowResult>& rows, const std::vector<PeerL
 }
 
 std::string Pages(const std::vector<RowResult>& rows) {
-  std::vector<Cells> lines = {{"allocator", "verified reads", "fall-backs", "sway pool", "sway process",
+  std::vector<Cells> lines = {{"allocator", "verified values", "warm-up", "fall-backs", "sway pool", "sway process",
                                "pages behind the blocks", "of the pool", "malloc by maps"}};
   for (const RowResult& row : rows) {
     if (row.status != RowStatus::kOk) continue;
     const nlohmann::json& memory = row.LastMemory();
     lines.push_back({row.Title(), fmt::format("{}", row.verified_count),
+                     fmt::format("{:.1f} s{}", row.warm_up_seconds, row.is_steady ? "" : "!"),
                      row.row->is_hugepool() ? fmt::format("{}", row.fallback_count) : "–",
                      row.pool_flatness ? PercentOf(*row.pool_flatness) : "–", PercentOf(row.process_flatness),
                      FormatPages(memory.at("pages_behind_blocks")),
                      memory.contains("pages_of_pool") ? FormatPages(memory.at("pages_of_pool")) : "–",
                      row.loaded.substr(row.loaded.rfind('/') + 1)});
   }
-  return Align(lines, 5);
+  return Align(lines, 6);
 }
 
 }  // namespace
@@ -75,19 +76,31 @@ std::string FormatPages(const nlohmann::json& pages) {
 }
 
 std::string FormatTable(const std::vector<RowResult>& rows, const KvOptions& options, const Machine& machine) {
-  const auto leads = PeerLeads(rows);
+  const auto leads = PeerLeads(rows, options.rate == 0);
   std::string text = fmt::format(
-      "{} records of {} + {} B, {} B blocks, {}, {} cache of {} ({}), {} threads, {} rounds of {} s\n\n",
-      options.shape.record_count, 16, options.shape.value_bytes, options.shape.block_bytes, ToString(options.workload),
+      "{} records of {} + {} B, {} B blocks, {}, {} cache of {} ({}), {} threads, {} rounds of {} s\n{}: {}{}\n\n",
+      options.shape.record_count, 16, options.shape.value_bytes, options.shape.block_bytes, options.shape.compression,
       ToString(options.cache_type), FormatBytes(options.CacheBytes() >> 20 << 20), options.cache_text,
-      options.thread_count, options.round_count, options.seconds);
+      options.thread_count, options.round_count, options.seconds, options.workload->name, options.workload->description,
+      options.rate > 0 ? fmt::format("; {} operations a second, each from its moment on", options.rate) : "");
   text += Measures(rows, leads) + "\n" + Pages(rows) + "\n";
   text +=
-      "reads/s: median of the rounds. ÷ malloc: median of the ratios inside each round.\npool, process: footprint ÷ "
-      "payload (bytes requested and live). sway: farthest "
-      "sample from\nthe median footprint. Pages: by smaps, while the readers read.\n";
+      "ops/s: median of the rounds. ÷ malloc, ÷ best peer (of those on 4 KiB pages, or of those on huge ones): median "
+      "of\n"
+      "the ratios inside each round. pool, process: footprint ÷ payload (bytes requested and live). sway: farthest "
+      "sample\n"
+      "from the median footprint. warm-up: until steady, ! where it was not. Pages: by smaps, while the clients "
+      "operate.\n";
   for (const RowResult& row : rows) {
     if (row.status != RowStatus::kOk) text += fmt::format("{} {}: {}\n", ToString(row.status), row.Title(), row.reason);
+    if (row.status != RowStatus::kOk || !options.workload->paced_writer) continue;
+    text += fmt::format("{}: {:.0f} updates/s beside the reads\n", row.Title(), row.paced_writes_per_second);
+  }
+  for (const RowResult& row : rows) {
+    if (row.status == RowStatus::kOk && options.rate > 0 && row.operations_per_second.median < 0.98 * options.rate) {
+      text += fmt::format("! {} did {:.0f} of {} operations a second: its latencies grow with the length of a round\n",
+                          row.Title(), row.operations_per_second.median, options.rate);
+    }
   }
   for (const PeerLead& lead : leads) {
     text += fmt::format("* a peer is ahead in {}: {} {}, hugepool's best is {} {}\n", lead.column->title,

@@ -14,13 +14,14 @@
 #include <string>
 
 #include "bench/allocator_catalog.h"
+#include "bench/clients.h"
 #include "bench/collapse.h"
 #include "bench/counting_allocator.h"
 #include "bench/database.h"
 #include "bench/kv_options.h"
 #include "bench/process_memory.h"
-#include "bench/readers.h"
 #include "bench/record_source.h"
+#include "bench/warm_up.h"
 
 namespace hugepool::bench {
 namespace {
@@ -30,7 +31,7 @@ using Clock = std::chrono::steady_clock;
 
 // A predecessor that was just ended gives its huge pages back after a moment.
 constexpr uint32_t kWaitForHugePagesSeconds = 5;
-constexpr unsigned kWarmupRound = 1'000'000;  // its reads are those of no measured round
+constexpr unsigned kWarmUpRound = 1'000'000;  // from here on rounds choose what no measured one does
 
 json ToJson(const PageKinds& pages) {
   return {{"hugetlb_bytes", pages.hugetlb_bytes},
@@ -48,6 +49,11 @@ class Worker {
 
  private:
   bool MakeAllocator(const json& command, Error* error);
+  std::string Open(const json& command);
+  void Churn(double turnovers, uint64_t cache_bytes);
+  RoundResult Operate(unsigned round, double seconds, const std::function<void()>& tick,
+                      const std::function<void()>& tail);
+  json WarmUpFor(double most_seconds);
   std::shared_ptr<::rocksdb::Cache> MakeCache(const json& command) const;
   void Collapse();
   void Sample();
@@ -61,7 +67,8 @@ class Worker {
   std::shared_ptr<::rocksdb::Cache> cache_;
   std::unique_ptr<RecordSource> source_;
   std::unique_ptr<::rocksdb::DB> db_;
-  std::unique_ptr<Readers> readers_;
+  std::unique_ptr<Clients> clients_;
+  bool writes_ = false;
 
   // Before the cache filled; footprints are what came on top.
   uint64_t baseline_process_bytes_ = 0;
@@ -77,14 +84,14 @@ class Worker {
 bool Worker::MakeAllocator(const json& command, Error* error) {
   std::shared_ptr<::rocksdb::MemoryAllocator> inner = NewMallocAllocator();
   if (row_->is_hugepool()) {
-    PoolOptions options;
+    rocksdb::AllocatorOptions options;  // as a user of RocksDB has them
     options.capacity_bytes = command.at("pool_bytes");
     options.huge_pages = *row_->pool;
     options.wait_for_huge_pages_seconds = kWaitForHugePagesSeconds;
     options.name = row_->name;
-    pool_ = Pool::Create(options, error);
-    if (pool_ == nullptr) return false;
-    inner = rocksdb::NewMemoryAllocator(pool_);
+    inner = rocksdb::NewMemoryAllocator(options, error);
+    if (inner == nullptr) return false;
+    pool_ = rocksdb::PoolOf(*inner);
   }
   allocator_ = std::make_shared<CountingAllocator>(std::move(inner), command.at("block_count").get<size_t>());
   return true;
@@ -114,35 +121,84 @@ json Worker::Fill(const json& command) {
     return Failed(fmt::format("asked for {}, but maps show {}", row_->Settings(), loaded));
   }
 
-  const DatabaseShape shape = {.record_count = command.at("records"),
-                               .value_bytes = command.at("value_bytes"),
-                               .block_bytes = command.at("block_bytes"),
-                               .seed = command.at("seed"),
-                               .compression = command.at("compression")};
   Error error;
   if (!MakeAllocator(command, &error)) return {{"event", "skipped"}, {"reason", error.ToString()}};
   cache_ = MakeCache(command);
-  std::string problem;
-  db_ = OpenDatabase(command.at("db"), shape, cache_, &problem);
-  if (db_ == nullptr) return Failed(problem);
-  source_ = std::make_unique<RecordSource>(shape.seed, shape.value_bytes);
-  readers_ = std::make_unique<Readers>(db_.get(), source_.get(), *ParseWorkload(command.at("workload")),
-                                       shape.record_count, shape.seed, command.at("threads").get<unsigned>());
+  const std::string problem = Open(command);
+  if (!problem.empty()) return Failed(problem);
 
   baseline_process_bytes_ = ReadFootprintBytes();
   baseline_table_bytes_ = allocator_->table().table_bytes();
   baseline_payload_bytes_ = allocator_->table().payload_bytes();
   const auto start = Clock::now();
-  readers_->Fill(command.at("stride"));
+  clients_->Fill(command.at("stride"));
   const double fill_seconds = SecondsSince(start);
-  const double warmup_seconds = command.at("warmup_seconds");
-  if (warmup_seconds > 0 && readers_->Problem().empty()) {
-    readers_->Round(
-        kWarmupRound, warmup_seconds, [] {}, [] {});
-  }
-  if (!readers_->Problem().empty()) return Failed(readers_->Problem());
+  Churn(command.at("turnovers"), command.at("cache_bytes"));
+  const json warm_up = WarmUpFor(command.at("warmup_most_seconds"));
+  if (!clients_->Problem().empty()) return Failed(clients_->Problem());
   if (row_->collapse) Collapse();
-  return {{"event", "filled"}, {"loaded", loaded}, {"fill_seconds", fill_seconds}, {"memory", Memory()}};
+  return {{"event", "filled"},
+          {"loaded", loaded},
+          {"fill_seconds", fill_seconds},
+          {"warm_up", warm_up},
+          {"memory", Memory()}};
+}
+
+// "" when the clients stand ready.
+std::string Worker::Open(const json& command) {
+  const DatabaseShape shape = {.record_count = command.at("records"),
+                               .value_bytes = command.at("value_bytes"),
+                               .block_bytes = command.at("block_bytes"),
+                               .seed = command.at("seed"),
+                               .compression = command.at("compression")};
+  const Workload* workload = FindWorkload(command.at("workload"));
+  if (workload == nullptr) return "unknown workload";
+  writes_ = workload->writes();
+  std::string problem;
+  db_ = OpenDatabase(command.at("db"), shape, writes_ ? Access::kWrite : Access::kRead, cache_, &problem);
+  if (db_ == nullptr) return problem;
+  source_ = std::make_unique<RecordSource>(shape.seed, shape.value_bytes, shape.record_count);
+  clients_ = std::make_unique<Clients>(db_.get(), source_.get(),
+                                       ClientLoad{.workload = workload,
+                                                  .thread_count = command.at("threads"),
+                                                  .seed = shape.seed,
+                                                  .rate = command.at("rate"),
+                                                  .write_rate = command.at("write_rate")});
+  return "";
+}
+
+void Worker::Churn(double turnovers, uint64_t cache_bytes) {
+  if (turnovers <= 0) return;
+  const BlockTable& table = allocator_->table();
+  const double enough_bytes =
+      static_cast<double>(table.inserted_bytes()) + turnovers * static_cast<double>(cache_bytes);
+  clients_->Churn([&] { return static_cast<double>(table.inserted_bytes()) >= enough_bytes; });
+}
+
+// Flushes and compactions run within the rounds only: between them it is another worker's turn.
+RoundResult Worker::Operate(unsigned round, double seconds, const std::function<void()>& tick,
+                            const std::function<void()>& tail) {
+  if (writes_) db_->ContinueBackgroundWork().PermitUncheckedError();
+  RoundResult result = clients_->Round(round, seconds, tick, tail);
+  if (writes_) db_->PauseBackgroundWork().PermitUncheckedError();
+  return result;
+}
+
+json Worker::WarmUpFor(double most_seconds) {
+  WarmUp warm_up;
+  bool is_steady = false;
+  double seconds = 0;
+  for (unsigned slice = 0; !is_steady && seconds + WarmUp::kSliceSeconds <= most_seconds; ++slice) {
+    const RoundResult result = Operate(
+        kWarmUpRound + slice, WarmUp::kSliceSeconds, [] {}, [] {});
+    seconds += WarmUp::kSliceSeconds;
+    if (!clients_->Problem().empty()) break;
+    const double lookups = static_cast<double>(result.hit_count + result.miss_count);
+    is_steady = warm_up.Add({.operations_per_second = result.operations_per_second,
+                             .hit_ratio = static_cast<double>(result.hit_count) / std::max(1.0, lookups),
+                             .payload_bytes = static_cast<double>(allocator_->table().payload_bytes())});
+  }
+  return {{"seconds", seconds}, {"is_steady", is_steady}};
 }
 
 // Huge pages under every mapping that holds a cached block.
@@ -205,24 +261,28 @@ json Worker::Memory() {
 }
 
 json Worker::Round(const json& command) {
-  if (readers_ == nullptr) return Failed("round before fill");
+  if (clients_ == nullptr) return Failed("round before fill");
   json memory;
   samples_ = json::array();
   round_start_ = Clock::now();
   const double seconds = command.at("seconds");
-  const RoundResult result = readers_->Round(
+  const RoundResult result = Operate(
       command.at("round"), seconds, [this] { Sample(); }, [&] { memory = Memory(); });
   running_seconds_ += seconds;
-  if (!readers_->Problem().empty()) return Failed(readers_->Problem());
+  if (!clients_->Problem().empty()) return Failed(clients_->Problem());
+  json curve = json::array();
+  for (const double share : kCurveShares) curve.push_back(result.latency.QuantileNs(share));
   return {{"event", "round"},
-          {"read_count", result.read_count},
+          {"operation_count", result.operation_count},
           {"verified_count", result.verified_count},
-          {"reads_per_second", result.reads_per_second},
+          {"operations_per_second", result.operations_per_second},
+          {"paced_writes_per_second", result.paced_writes_per_second},
           {"hit_count", result.hit_count},
           {"miss_count", result.miss_count},
           {"p50_ns", result.latency.QuantileNs(0.5)},
           {"p99_ns", result.latency.QuantileNs(0.99)},
           {"p999_ns", result.latency.QuantileNs(0.999)},
+          {"latency_curve_ns", curve},
           {"samples", samples_},
           {"memory", memory}};
 }

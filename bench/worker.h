@@ -1,4 +1,4 @@
-// Worker: one process that fills one block cache on one allocator and reads from it when told to.
+// Worker: one process that fills one block cache on one allocator and works with it when told to.
 //
 // Shape      one JSON object a line. Commands on kCommandFd: fill, round, finish. Replies on kReplyFd, one for each:
 //            filled, round, finished; or skipped (this machine cannot run the row), or failed (something is wrong):

@@ -138,8 +138,10 @@ void PoolAllocator::Deallocate(void* block) {
 }
 
 // The cache charges what this returns: the true share of memory keeps its budget honest.
-size_t PoolAllocator::UsableSize(void* block, size_t) const {
-  return Owns(block) ? pool_->UsableSize(block) : malloc_usable_size(block);
+size_t PoolAllocator::UsableSize(void* block, size_t allocation_bytes) const {
+  if (!Owns(block)) return malloc_usable_size(block);
+  const size_t taken_bytes = pool_->UsableSize(block);
+  return std::max(allocation_bytes, taken_bytes - taken_bytes / kUnchargedPart);
 }
 
 uint64_t PoolAllocator::AllocationCount() const {

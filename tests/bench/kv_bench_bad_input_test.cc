@@ -38,10 +38,12 @@ INSTANTIATE_TEST_SUITE_P(
         BadOption{"--seed=x", "allowed is"}, BadOption{"--threads=0", "1 to 1024"},
         BadOption{"--threads=2000", "1 to 1024"}, BadOption{"--rounds=0", "1 to 10000"},
         BadOption{"--seconds=0", "0.05 to 86400"}, BadOption{"--seconds=-1", "0.05 to 86400"},
-        BadOption{"--seconds=nan", "0.05 to 86400"}, BadOption{"--warmup_seconds=-1", "0 to 86400"},
+        BadOption{"--seconds=nan", "0.05 to 86400"}, BadOption{"--warmup_most_seconds=-1", "0 to 86400"},
+        BadOption{"--turnovers=-1", "0 to 1000"}, BadOption{"--rate=-1", "0 to"}, BadOption{"--write_rate=0", "1 to"},
         BadOption{"--cache_bytes=0", "a share of the data"}, BadOption{"--cache_bytes=12x", "a share of the data"},
         BadOption{"--cache_bytes=-30%", "a share of the data"}, BadOption{"--cache_bytes=1K", "a size from 1M on"},
-        BadOption{"--cache_type=clock", "hyper_clock"}, BadOption{"--workload=write", "readrandom or readzipf"},
+        BadOption{"--cache_type=clock", "hyper_clock"},
+        BadOption{"--workload=write", "readrandom, multireadrandom, seekrandom, readwhilewriting, ycsb-a"},
         BadOption{"--compression=best", "none"}, BadOption{"--allocators=dlmalloc", "jemalloc-thp"},
         BadOption{"--no_such_option", "kv_bench --help"}));
 
@@ -72,8 +74,8 @@ void ExpectRefusal(const std::vector<std::string>& arguments, const std::vector<
 class KvBenchBadDatabase : public ::testing::Test {
  protected:
   void MakeDatabase() {
-    const Outcome outcome = RunKvBench(
-        {"--db=" + db_, "--records=2000", "--rounds=1", "--seconds=0.1", "--allocators=malloc", "--warmup_seconds=0"});
+    const Outcome outcome = RunKvBench({"--db=" + db_, "--records=2000", "--rounds=1", "--seconds=0.1",
+                                        "--allocators=malloc", "--warmup_most_seconds=0"});
     ASSERT_EQ(outcome.exit_code, 0) << outcome.error;
   }
   ScratchDir dir_;
@@ -140,12 +142,20 @@ TEST_F(KvBenchBadDatabase, DiskTooSmall) {
 TEST_F(KvBenchBadDatabase, CacheLargerThanTheMachineIsNone) {
   MakeDatabase();
   const Outcome outcome = RunKvBench({"--db=" + db_, "--cache_bytes=100T", "--rounds=1", "--seconds=0.1",
-                                      "--allocators=malloc", "--warmup_seconds=0"});
+                                      "--allocators=malloc", "--warmup_most_seconds=0"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.error;
+}
+
+// Known only once the database's own shape is.
+TEST_F(KvBenchBadDatabase, OptionsThatDoNotSuitItAreRefused) {
+  ExpectRefusal({"--db=" + db_, "--turnovers=5"}, {"--turnovers=5", "nothing is evicted", "--cache_bytes=30%"});
+  ExpectRefusal({"--db=" + (dir_ / "tiny"), "--value_bytes=15", "--workload=ycsb-a"},
+                {"--workload=ycsb-a", "16 B or more", "have 15"});
 }
 
 TEST_F(KvBenchBadDatabase, ReportsThatCannotBeWritten) {
   ExpectRefusal({"--db=" + db_, "--json=" + (dir_ / "none/out.json")}, {"--json=" + (dir_ / "none/out.json")});
+  ExpectRefusal({"--db=" + db_, "--csv=" + (dir_ / "none/out.csv")}, {"--csv=" + (dir_ / "none/out.csv")});
   ExpectRefusal({"--db=" + db_, "--html=/dev/full"}, {"--html=/dev/full"});
 }
 

@@ -19,7 +19,7 @@ namespace {
 
 std::vector<std::string> Arguments(const ScratchDir& dir, const std::vector<std::string>& more) {
   std::vector<std::string> arguments = {"--db=" + (dir / "db"), "--json=" + (dir / "out.json"), "--records=300",
-                                        "--seconds=0.3", "--warmup_seconds=0"};
+                                        "--seconds=0.3", "--warmup_most_seconds=0"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }
@@ -49,7 +49,7 @@ TEST(KvBenchEnd, OneWrongValueFailsTheRun) {
     // One bit of record 123, where the checksums of RocksDB do not see it: written as if it were right.
     const bench::RecordSource source(1, 400);
     std::string value;
-    source.MakeValue(123, &value);
+    source.MakeValue(123, 0, &value);
     value[399] = static_cast<char>(value[399] ^ 1);
     ASSERT_TRUE(db->Put(::rocksdb::WriteOptions(), std::string(source.MakeKey(123).view()), value).ok());
     ASSERT_TRUE(db->Flush(::rocksdb::FlushOptions()).ok());
@@ -128,7 +128,7 @@ TEST(KvBenchEnd, SignalWhileTheDatabaseIsMadeLeavesOneThatIsMadeAnew) {
   EXPECT_EQ(FileJson(dir / "db/KV_BENCH.json").at("complete"), false);
   std::ofstream(dir / "db/diary.txt") << "mine";
   const Outcome outcome = RunKvBench({db, "--json=" + (dir / "out.json"), "--records=500", "--rounds=1",
-                                      "--seconds=0.1", "--warmup_seconds=0", "--allocators=malloc"});
+                                      "--seconds=0.1", "--warmup_most_seconds=0", "--allocators=malloc"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.error;
   EXPECT_EQ(FileJson(dir / "out.json").at("database").at("records"), 500);
   EXPECT_EQ(FileText(dir / "db/diary.txt"), "mine") << "only what RocksDB and kv_bench made may go";

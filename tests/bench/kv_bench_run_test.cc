@@ -2,18 +2,22 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "bench/allocator_catalog.h"
 #include "bench/program.h"
+#include "bench/workload.h"
 
 namespace hugepool::testing {
 namespace {
 
 using nlohmann::json;
 
-constexpr const char* kSmall[] = {"--records=20000", "--seconds=0.3", "--warmup_seconds=0.1", "--rounds=2"};
+constexpr const char* kSmall[] = {"--records=20000", "--seconds=0.3", "--warmup_most_seconds=0", "--rounds=2"};
 
 std::vector<std::string> Arguments(const ScratchDir& dir, std::vector<std::string> more) {
   std::vector<std::string> arguments = {"--db=" + (dir / "db"), "--json=" + (dir / "out.json")};
@@ -37,7 +41,7 @@ double Sum(const json& pages) {
 void ExpectWholeRow(const json& row, unsigned round_count) {
   SCOPED_TRACE(row.at("title").get<std::string>());
   EXPECT_EQ(row.at("rounds").size(), round_count);
-  for (const char* name : {"reads_per_second", "p50_ns", "p99_ns", "p999_ns"}) {
+  for (const char* name : {"operations_per_second", "p50_ns", "p99_ns", "p999_ns"}) {
     const json& spread = row.at(name);
     EXPECT_GT(spread.at("min"), 0) << name;
     EXPECT_LE(spread.at("min"), spread.at("median")) << name;
@@ -47,7 +51,7 @@ void ExpectWholeRow(const json& row, unsigned round_count) {
   EXPECT_LE(row.at("p99_ns").at("median"), row.at("p999_ns").at("median"));
   uint64_t verified_count = 0;
   for (const json& round : row.at("rounds")) {
-    EXPECT_GE(round.at("verified_count"), round.at("read_count"));
+    EXPECT_GE(round.at("verified_count"), round.at("operation_count"));
     EXPECT_FALSE(round.at("samples").empty());
     verified_count += round.at("verified_count").get<uint64_t>();
   }
@@ -147,7 +151,7 @@ TEST(KvBench, FootprintStaysFlatThroughAMinuteOfEvictionChurn) {
   ScratchDir dir;
   const Outcome outcome =
       RunKvBench({"--db=" + (dir / "db"), "--json=" + (dir / "out.json"), "--records=1000000", "--cache_bytes=30%",
-                  "--allocators=hugepool-hugetlb", "--rounds=3", "--seconds=20", "--warmup_seconds=8"});
+                  "--allocators=hugepool-hugetlb", "--rounds=3", "--seconds=20", "--turnovers=5"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.error;
   const json document = FileJson(dir / "out.json");
   const json& row = *FindRow(document, "hugepool-hugetlb");
@@ -163,7 +167,7 @@ TEST(KvBench, ZipfHitsMoreThanUniformAndHyperClockServes) {
   ScratchDir dir;
   double hit_ratios[2];
   int i = 0;
-  for (const char* workload : {"--workload=readrandom", "--workload=readzipf"}) {
+  for (const char* workload : {"--workload=readrandom", "--workload=ycsb-c"}) {
     const Outcome outcome = RunKvBench(
         Arguments(dir, {"--cache_bytes=20%", "--cache_type=hyper_clock", "--allocators=hugepool-small", workload}));
     ASSERT_EQ(outcome.exit_code, 0) << outcome.error;
@@ -173,6 +177,70 @@ TEST(KvBench, ZipfHitsMoreThanUniformAndHyperClockServes) {
     hit_ratios[i++] = FindRow(document, "hugepool-small")->at("hit_ratio");
   }
   EXPECT_GT(hit_ratios[1], hit_ratios[0] + 0.1);
+}
+
+class KvBenchWorkload : public ::testing::TestWithParam<bench::Workload> {};
+
+TEST_P(KvBenchWorkload, RunsChecksItsValuesAndLeavesTheDatabaseAsItWas) {
+  ScratchDir dir;
+  const auto tables = [&] {
+    std::set<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(dir / "db")) {
+      if (entry.path().extension() == ".sst") names.insert(entry.path().filename());
+    }
+    return names;
+  };
+  const Outcome first = RunKvBench(Arguments(dir, {"--allocators=malloc", "--rounds=1"}));
+  ASSERT_EQ(first.exit_code, 0) << first.error;
+  const auto tables_before = tables();
+  const Outcome outcome =
+      RunKvBench(Arguments(dir, {"--workload=" + GetParam().name, "--allocators=malloc,hugepool-small",
+                                 "--cache_bytes=50%", "--threads=2"}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.error;
+  const json document = FileJson(dir / "out.json");
+  EXPECT_EQ(document.at("options").at("workload"), GetParam().name);
+  for (const char* name : {"malloc", "hugepool-small"}) {
+    const json& row = *FindRow(document, name);
+    ASSERT_EQ(row.at("status"), "ok") << row.at("reason");
+    EXPECT_GT(row.at("verified_count"), 100) << name;
+    EXPECT_EQ(row.at("paced_writes_per_second") > 0, GetParam().paced_writer) << name;
+    EXPECT_TRUE(std::is_sorted(row.at("latency_curve_ns").begin(), row.at("latency_curve_ns").end())) << name;
+    EXPECT_EQ(row.at("ratio_to_peer"), row.at("ratio")) << "malloc is the one peer";
+  }
+  EXPECT_EQ(tables(), tables_before);
+  EXPECT_FALSE(std::filesystem::exists(dir / "db/kv_bench_checkpoints"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Workloads, KvBenchWorkload, ::testing::ValuesIn(bench::Workloads()), [](const auto& workload) {
+  std::string name = workload.param.name;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
+
+TEST(KvBench, ARateIsKeptAndALineOfCsvStandsForEachRound) {
+  ScratchDir dir;
+  const std::string csv_path = dir / "out.csv";
+  const Outcome outcome = RunKvBench(Arguments(
+      dir, {"--rate=2000", "--csv=" + csv_path, "--allocators=malloc,hugepool-small", "--seconds=1", "--rounds=2"}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.error;
+  const json document = FileJson(dir / "out.json");
+  for (const char* name : {"malloc", "hugepool-small"}) {
+    EXPECT_NEAR(FindRow(document, name)->at("operations_per_second").at("median"), 2000, 300) << name;
+  }
+  const std::string csv = FileText(csv_path);
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5) << csv;
+}
+
+TEST(KvBench, TurnoversChurnBeforeTheWarmUpThatIsFound) {
+  ScratchDir dir;
+  const Outcome outcome = RunKvBench(
+      Arguments(dir, {"--cache_bytes=50%", "--turnovers=3", "--warmup_most_seconds=30", "--allocators=malloc"}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.error;
+  const json document = FileJson(dir / "out.json");
+  const json& row = *FindRow(document, "malloc");
+  EXPECT_EQ(row.at("is_steady"), true);
+  EXPECT_GE(row.at("warm_up_seconds"), 2.0);
+  EXPECT_LT(row.at("warm_up_seconds"), 30);
 }
 
 TEST(KvBench, MissingPeerIsSkippedAndItsPackageNamed) {
@@ -235,7 +303,7 @@ TEST(KvBench, SecondRunTakesTheDatabasesOwnShape) {
       Arguments(dir, {"--value_bytes=100", "--block_bytes=16K", "--seed=77", "--allocators=malloc", "--rounds=1"}));
   ASSERT_EQ(first.exit_code, 0) << first.error;
   const Outcome second = RunKvBench({"--db=" + (dir / "db"), "--json=" + (dir / "out.json"), "--seconds=0.2",
-                                     "--rounds=1", "--allocators=malloc", "--warmup_seconds=0"});
+                                     "--rounds=1", "--allocators=malloc", "--warmup_most_seconds=0"});
   ASSERT_EQ(second.exit_code, 0) << second.error;
   EXPECT_EQ(second.error.find("making a database"), std::string::npos);
   const json database = FileJson(dir / "out.json").at("database");

@@ -76,8 +76,7 @@ ScratchDir* KvBenchSoak::dir_ = nullptr;
 TEST_F(KvBenchSoak, AllCachedLiesOnHugetlbAndReadsAreMeasuredAgainstMalloc) {
   const std::string why_not = WhyNoHugetlb({});
   if (!why_not.empty()) GTEST_SKIP() << why_not;
-  const json document =
-      Run({"--allocators=malloc,hugepool-hugetlb,hugepool-small", "--rounds=15", "--seconds=2", "--warmup_seconds=3"});
+  const json document = Run({"--allocators=malloc,hugepool-hugetlb,hugepool-small", "--rounds=15", "--seconds=2"});
   ASSERT_TRUE(document.is_object());
   KeepFigures("kv_bench_all_cached", document);
   const json& hugetlb = RowOf(document, "hugepool-hugetlb");
@@ -102,7 +101,7 @@ TEST_F(KvBenchSoak, FootprintStaysFlatThroughTenMinutesOfEvictionChurn) {
   const std::string row_name = why_not.empty() ? "hugepool-hugetlb" : "hugepool-small";
   if (!why_not.empty()) std::cout << "on 4 KiB pages: " << why_not << "\n";
   const json document =
-      Run({"--cache_bytes=30%", "--allocators=" + row_name, "--rounds=20", "--seconds=30", "--warmup_seconds=20"});
+      Run({"--cache_bytes=30%", "--allocators=" + row_name, "--rounds=20", "--seconds=30", "--turnovers=5"});
   ASSERT_TRUE(document.is_object());
   KeepFigures("kv_bench_churn", document);
   const json& row = RowOf(document, row_name);

@@ -24,27 +24,60 @@ TEST(RecordSource, ValuesMatchTheirRecordAndNoOther) {
     std::string value;
     int foreign_count = 0;
     for (uint64_t index = 0; index < 200; ++index) {
-      source.MakeValue(index, &value);
+      source.MakeValue(index, 0, &value);
       ASSERT_EQ(value.size(), bytes);
-      EXPECT_TRUE(same.Matches(index, value.data(), value.size()));
-      EXPECT_FALSE(same.Matches(index, value.data(), value.size() - 1));
-      foreign_count += same.Matches(index + 1, value.data(), value.size()) ? 1 : 0;
-      foreign_count += other_seed.Matches(index, value.data(), value.size()) ? 1 : 0;
+      EXPECT_TRUE(same.Matches(index, value));
+      EXPECT_FALSE(same.Matches(index, std::string_view(value).substr(1)));
+      foreign_count += same.Matches(index + 1, value) ? 1 : 0;
+      foreign_count += other_seed.Matches(index, value) ? 1 : 0;
     }
     EXPECT_LE(foreign_count, bytes == 1 ? 20 : 0) << bytes;
   }
 }
 
+TEST(RecordSource, EveryVersionIsTheRecordsOwnAndDiffersFromTheOthers) {
+  const RecordSource source(3, 400);
+  std::string value, other;
+  for (const uint64_t version : {uint64_t{0}, uint64_t{1}, uint64_t{65536}, kVersionLimit - 1}) {
+    source.MakeValue(5, version, &value);
+    EXPECT_TRUE(source.Matches(5, value)) << version;
+    EXPECT_FALSE(source.Matches(6, value)) << version;
+    source.MakeValue(5, version + 1, &other);
+    EXPECT_NE(value, other);
+    // Half of one version and half of the next is neither.
+    EXPECT_FALSE(source.Matches(5, value.substr(0, 200) + other.substr(200))) << version;
+  }
+}
+
+// Inserted records lie all over the loaded ones, each behind the record whose place it has, and every key leads back.
+TEST(RecordSource, KeysLeadBackToTheirRecords) {
+  constexpr uint64_t kRecords = 1000;
+  const RecordSource source(3, 400, kRecords);
+  std::set<std::string> keys;
+  int first_half_count = 0;
+  for (uint64_t index = 0; index < 3 * kRecords; ++index) {
+    const Key key = source.MakeKey(index);
+    EXPECT_EQ(source.IndexOf(key.view()), index);
+    EXPECT_TRUE(keys.emplace(key.view()).second) << index;
+    first_half_count += index >= kRecords && key.view() < source.MakeKey(kRecords / 2).view() ? 1 : 0;
+  }
+  EXPECT_NEAR(first_half_count, 1000, 150);
+  std::string wrong(source.MakeKey(7).view());
+  wrong[3] = 1;
+  EXPECT_EQ(source.IndexOf(wrong), std::nullopt);
+  EXPECT_EQ(source.IndexOf("short"), std::nullopt);
+}
+
 TEST(RecordSource, EveryChangedBitIsSeen) {
   const RecordSource source(9, 40);
   std::string value;
-  source.MakeValue(17, &value);
+  source.MakeValue(17, 0, &value);
   for (size_t bit = 0; bit < value.size() * 8; ++bit) {
     value[bit / 8] = static_cast<char>(value[bit / 8] ^ (1 << bit % 8));
-    EXPECT_FALSE(source.Matches(17, value.data(), value.size())) << bit;
+    EXPECT_FALSE(source.Matches(17, value)) << bit;
     value[bit / 8] = static_cast<char>(value[bit / 8] ^ (1 << bit % 8));
   }
-  EXPECT_TRUE(source.Matches(17, value.data(), value.size()));
+  EXPECT_TRUE(source.Matches(17, value));
 }
 
 }  // namespace

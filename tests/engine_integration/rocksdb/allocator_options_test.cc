@@ -48,7 +48,7 @@ TEST_F(AllocatorByText, EveryOptionReachesThePool) {
             "learn_size_classes=off; name=blocks");
   for (const auto& [bytes, class_bytes] : {std::pair{4112, 4160}, {20000, 20032}}) {
     void* const block = allocator_->Allocate(static_cast<size_t>(bytes));
-    EXPECT_EQ(allocator_->UsableSize(block, 0), static_cast<size_t>(class_bytes)) << "rounded up to a cache line only";
+    EXPECT_EQ(pool->UsableSize(block), static_cast<size_t>(class_bytes)) << "rounded up to a cache line only";
     allocator_->Deallocate(block);
   }
   // Each by its own name, and all of them by RocksDB's typed look.
