@@ -131,8 +131,16 @@ bool NodeArena::StopDrainingAll() {
 void* NodeArena::AllocateSlab(size_t slot_count, SlotTag tag) { return TakeInside(slot_count, tag); }
 
 void* NodeArena::AllocateSlabInUse(size_t slot_count, SlotTag tag) {
+  return TakeInUse(slot_count, tag, Backing::kSmall);
+}
+
+void* NodeArena::AllocateSlabInHole(size_t slot_count, SlotTag tag) {
+  return TakeInUse(slot_count, tag, backing_.top_rung());
+}
+
+void* NodeArena::TakeInUse(size_t slot_count, SlotTag tag, Backing lowest_rung) {
   MutexLock lock(mutex_);
-  const std::optional<size_t> slot = pages_.TakeSlotsInUse(slot_count);
+  const std::optional<size_t> slot = pages_.TakeSlotsInUse(slot_count, lowest_rung);
   if (!slot) return nullptr;
   Mark(*slot, slot_count, tag);
   return map_.AddressOfSlot(first_slot_ + *slot);

@@ -38,6 +38,8 @@ class NodeArena {
   void* AllocateSlab(size_t slot_count, SlotTag tag) HUGEPOOL_EXCLUDES(mutex_);
   // The same in a unit that holds a run already, or nullptr.
   void* AllocateSlabInUse(size_t slot_count, SlotTag tag) HUGEPOOL_EXCLUDES(mutex_);
+  // The same on the top rung only: lower ones are to empty.
+  void* AllocateSlabInHole(size_t slot_count, SlotTag tag) HUGEPOOL_EXCLUDES(mutex_);
   // A run of any length, tagged as head and body.
   void* AllocateRun(size_t slot_count) HUGEPOOL_EXCLUDES(mutex_);
   // Frees a slab or a run. Pages that become empty go back to the system at once where they lie on a lower rung or
@@ -73,6 +75,7 @@ class NodeArena {
   NodeBacking& backing() { return backing_; }
 
  private:
+  void* TakeInUse(size_t slot_count, SlotTag tag, Backing lowest_rung) HUGEPOOL_EXCLUDES(mutex_);
   void* TakeInside(size_t slot_count, SlotTag tag);
   PageIndex PageOf(const void* address) const {
     return ToPageIndex((map_.SlotOf(address) - first_slot_) / kSlotsPerHugePage);

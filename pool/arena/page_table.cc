@@ -144,8 +144,8 @@ PageIndex PageTable::PageInUse(size_t backing, size_t slot_count) const {
   return kNoPage;
 }
 
-std::optional<size_t> PageTable::TakeSlotsInUse(size_t slot_count) {
-  for (size_t backing = 0; backing < kBackingCount; ++backing) {
+std::optional<size_t> PageTable::TakeSlotsInUse(size_t slot_count, Backing lowest_rung) {
+  for (size_t backing = 0; backing <= static_cast<size_t>(lowest_rung); ++backing) {
     const PageIndex found = PageInUse(backing, slot_count);
     if (found != kNoPage) return TakeSlotsIn(found, slot_count);
     const PageIndex unit = partly_empty_heads_[backing];

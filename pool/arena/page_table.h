@@ -93,8 +93,8 @@ class PageTable {
 
   // A run of slot_count (1 to 32) in a populated page, upper rungs first, on any slot. Returns page × 32 + slot.
   std::optional<size_t> TakeSlots(size_t slot_count);
-  // The same, but of units that hold a run already.
-  std::optional<size_t> TakeSlotsInUse(size_t slot_count);
+  // The same, but of units that hold a run already and lie on `lowest_rung` or above.
+  std::optional<size_t> TakeSlotsInUse(size_t slot_count, Backing lowest_rung);
   // The same in this page, which has room.
   size_t TakeSlotsIn(PageIndex index, size_t slot_count);
   // Frees slots of one page. True: the page is empty now.

@@ -206,6 +206,17 @@ size_t SlabBin::Allocate(void** objects, size_t count) {
     const size_t taken = run == nullptr ? TakeBack(objects, count) : 0;
     if (taken != 0) return taken;
   }
+  const bool has_short = InfoOfKind(SlabKind::kShort).slot_count() < InfoOfKind(kind).slot_count();
+  if (run == nullptr && has_short) {
+    // Holes that no long slab fits into take short ones before another page is begun: they waste less than the hole is.
+    NodeArena& arena = window_.arenas->arena(window_.number);
+    for (const SlabKind fitting : {SlabKind::kNormal, SlabKind::kShort}) {
+      run = arena.AllocateSlabInHole(InfoOfKind(fitting).slot_count(), TagOf(size_class_));
+      if (run == nullptr) continue;
+      kind = fitting;
+      break;
+    }
+  }
   if (run == nullptr) run = allocate();
   // A long slab may be too much to ask of a node that is nearly full.
   if (run == nullptr && kind == SlabKind::kNormal) {

@@ -207,6 +207,21 @@ TEST_F(NodeArenaTest, ASlabInUsedPagesTakesNoEmptyOneAndNoneThatDrains) {
   EXPECT_EQ(arenas_->Complaint(), "");
 }
 
+// Lower rungs are to empty: their holes are for nobody who can have a page of the top rung.
+TEST_F(NodeArenaTest, ASlabInAHoleLiesOnTheTopRungOnly) {
+  os_.SetFreeHugePages(0, 0);
+  NodeArena& arena = Make(Options(32 * kMiB, HugePages::kPreferred));
+  void* const degraded = arena.AllocateSlab(8, 9);
+  ASSERT_NE(degraded, nullptr);
+  ASSERT_NE(arenas_->set->BackingOf(degraded), Backing::kHugetlb);
+  EXPECT_EQ(arena.AllocateSlabInHole(8, 9), nullptr);
+  EXPECT_NE(arena.AllocateSlabInUse(8, 9), nullptr);
+  os_.SetFreeHugePages(0, 8);
+  NodeArena& good = Make(Options(32 * kMiB, HugePages::kPreferred));
+  ASSERT_NE(good.AllocateSlab(8, 9), nullptr);
+  EXPECT_NE(good.AllocateSlabInHole(8, 9), nullptr);
+}
+
 TEST_F(NodeArenaTest, NothingIsRefusedBecauseAPageDrains) {
   NodeArena& arena = Make(Options(4 * kMiB));
   void* const slab = arena.AllocateSlab(8, 9);

@@ -374,6 +374,28 @@ TEST_F(Draining, ASlabInAPageThatStaysComesBeforeOneThatDrains) {
   EXPECT_EQ(slabs_.Complaint(), "");
 }
 
+// A page with three free slots, and a class whose slabs are four long.
+TEST(SlabBin, HolesAreCutIntoShortSlabsBeforeAnotherPageIsBegun) {
+  size_t bytes = 0;
+  for (size_t i = 0; i < kClassCount && bytes == 0; ++i) {
+    const SizeClass size_class = ToSizeClass(i);
+    const bool is_short = InfoOf(size_class, SlabKind::kShort).slot_count() == 1;
+    if (is_short && InfoOf(size_class).slot_count() == 4) bytes = ObjectBytes(size_class);
+  }
+  ASSERT_NE(bytes, 0u);
+  const size_t short_count = InfoOf(ClassFor(bytes), SlabKind::kShort).object_count;
+  Slabs slabs(32 * kMiB);
+  NodeArena& arena = slabs.arenas.set->arena(0);
+  const auto page_of = [&](const void* at) { return slabs.arenas.set->map().SlotOf(at) / kSlotsPerHugePage; };
+  void* const first = slabs.Allocate(bytes);
+  for (size_t i = 1; i < 4 * short_count; ++i) ASSERT_EQ(page_of(slabs.Allocate(bytes)), page_of(first));
+  ASSERT_EQ(page_of(arena.AllocateRun(kSlotsPerHugePage - 4 - 3)), page_of(first));
+  for (size_t i = 0; i < 3 * short_count; ++i) ASSERT_EQ(page_of(slabs.Allocate(bytes)), page_of(first)) << i;
+  EXPECT_NE(page_of(slabs.Allocate(bytes)), page_of(first)) << "nothing is left there";
+  EXPECT_EQ(slabs.Bin(bytes).slab_bytes(), (4 + 3 + 4) * kSlotBytes) << "and the next slab is a long one";
+  EXPECT_EQ(slabs.Complaint(), "");
+}
+
 TEST(SlabBin, ClassesDoNotShareASlab) {
   Slabs slabs(32 * kMiB);
   const AddressMap& map = slabs.arenas.set->map();
