@@ -2,11 +2,13 @@
 // figures (tests/run.sh writes them into its summary), since another program beside it changes them.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
 
 #include "bench/program.h"
+#include "bench/workload.h"
 
 namespace hugepool::testing {
 namespace {
@@ -29,6 +31,11 @@ void KeepFigures(const std::string& name, const json& document) {
   json short_document = document;
   for (json& row : short_document.at("rows")) row.erase("rounds");
   file << short_document.dump(2) << "\n";
+}
+
+bool HasThp() {
+  const std::string modes = FileText("/sys/kernel/mm/transparent_hugepage/enabled");
+  return !modes.empty() && modes.find("[never]") == std::string::npos;
 }
 
 const json& RowOf(const json& document, const std::string& name) {
@@ -111,6 +118,84 @@ TEST_F(KvBenchSoak, FootprintStaysFlatThroughTenMinutesOfEvictionChurn) {
   EXPECT_LE(row.at("process_flatness"), 0.02);
   EXPECT_EQ(row.at("fallback_count"), 0);
 }
+
+// What a full cache takes after it was turned over five times, for the sizes that engines have.
+struct Shape {
+  const char* compression;
+  uint64_t value_bytes;
+  uint64_t block_bytes;
+};
+
+class KvBenchFootprint : public ::testing::TestWithParam<Shape> {};
+
+TEST_P(KvBenchFootprint, IsBelowEveryPeersAfterFiveTurnovers) {
+  const auto [compression, value_bytes, block_bytes] = GetParam();
+  const uint64_t cache_bytes = uint64_t{3} << 29;  // 1.5 GiB
+  ScratchDir dir;
+  const std::string own = HasThp() ? "hugepool-thp" : "hugepool-small";
+  const Outcome outcome = RunKvBench(
+      {"--db=" + (dir / "db"), "--json=" + (dir / "out.json"), std::string("--compression=") + compression,
+       "--value_bytes=" + std::to_string(value_bytes), "--block_bytes=" + std::to_string(block_bytes),
+       "--records=" + std::to_string(cache_bytes * 3 / 2 / (value_bytes + 27)), "--cache_bytes=1536M", "--turnovers=5",
+       "--rounds=5", "--seconds=1", "--allocators=malloc,jemalloc,tcmalloc,mimalloc," + own});
+  std::cout << outcome.output << std::flush;
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.error;
+  const json document = FileJson(dir / "out.json");
+  KeepFigures("kv_bench_footprint_" + std::string(compression) + "_" + std::to_string(value_bytes) + "_" +
+                  std::to_string(block_bytes),
+              document);
+  const json& row = RowOf(document, own);
+  ASSERT_TRUE(row.is_object());
+  EXPECT_EQ(row.at("fallback_count"), 0);
+  EXPECT_LE(row.at("pool_footprint"), 1.02);
+  for (const json& peer : document.at("rows")) {
+    if (peer.at("status") != "ok" || peer.at("hugepool")) continue;
+    EXPECT_LE(row.at("process_footprint"), peer.at("process_footprint")) << peer.at("name");
+  }
+  const json& malloc_row = RowOf(document, "malloc");
+  EXPECT_GE(row.at("blocks_per_gib").get<double>(), 0.999 * malloc_row.at("blocks_per_gib").get<double>());
+  EXPECT_GE(row.at("hit_ratio").get<double>(), malloc_row.at("hit_ratio").get<double>() - 0.005);
+}
+
+std::vector<Shape> Shapes() {
+  std::vector<Shape> shapes;
+  for (const char* compression : {"none", "lz4"}) {
+    for (const uint64_t value_bytes : {100, 400, 1000}) {
+      for (const uint64_t block_bytes : {4096, 8192, 16384}) shapes.push_back({compression, value_bytes, block_bytes});
+    }
+  }
+  return shapes;
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, KvBenchFootprint, ::testing::ValuesIn(Shapes()), [](const auto& shape) {
+  return std::string(shape.param.compression) + "_" + std::to_string(shape.param.value_bytes) + "_in_" +
+         std::to_string(shape.param.block_bytes);
+});
+
+// Every workload on every allocator at its best: figures only.
+class KvBenchWorkloads : public ::testing::TestWithParam<bench::Workload> {};
+
+TEST_P(KvBenchWorkloads, AreMeasuredAgainstEveryPeerAtItsBest) {
+  ScratchDir dir;
+  const Outcome outcome =
+      RunKvBench({"--db=" + (dir / "db"), "--json=" + (dir / "out.json"), "--records=3000000", "--value_bytes=400",
+                  "--block_bytes=4096", "--workload=" + GetParam().name, "--rounds=5", "--seconds=3",
+                  "--allocators=malloc,jemalloc,tcmalloc,mimalloc,jemalloc-thp,tcmalloc-thp,mimalloc-thp,hugepool-"
+                  "small,hugepool-thp,"
+                  "hugepool-thp+jemalloc-thp"});
+  std::cout << outcome.output << std::flush;
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.error;
+  const json document = FileJson(dir / "out.json");
+  KeepFigures("kv_bench_" + GetParam().name, document);
+  EXPECT_GT(RowOf(document, "hugepool-small").at("verified_count"), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Workloads, KvBenchWorkloads, ::testing::ValuesIn(bench::Workloads()),
+                         [](const auto& workload) {
+                           std::string name = workload.param.name;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace hugepool::testing

@@ -6,7 +6,7 @@
 #            "[guest] PASS|FAIL|SKIP name …" on the console for each case, "[guest] DONE" at the end
 # Units      huge pages of 2 MiB
 # Invariant  before each case: no other process, no cgroup, every CPU online, each node's huge pages as /guest/huge_pages says
-export PATH=/bin LC_ALL=C
+export PATH=/bin LC_ALL=C LD_LIBRARY_PATH=/guest/lib
 
 reserve() {
   # A count that still has surplus pages of the case before may be off: write until it reads back as asked.

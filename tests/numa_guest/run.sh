@@ -167,16 +167,19 @@ foreign_libraries_of() {
   done < <(readelf --dynamic "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]$/\1/p')
 }
 
+# The system's where they are, ours in /guest/lib: their folder may be one that the guest mounts something over.
 put_libraries() {
-  local library
+  local library place
   while read -r library; do
-    [[ -e $work/root/$library ]] || put "$sysroot$library" "$library"
+    place=$library
+    [[ $library == /lib* || $library == /usr/* ]] || place=/guest/lib/$(basename "$library")
+    [[ -e $work/root/$place ]] || put "$sysroot$library" "$place"
   done < <(libraries_of "$1")
 }
 
 make_initramfs() {
   local binary name
-  mkdir -p "$work"/root/{bin,dev,proc,sys,tmp,guest/bin}
+  mkdir -p "$work"/root/{bin,dev,proc,sys,tmp,guest/{bin,lib}}
   put "$busybox" bin/busybox
   ln -s busybox "$work/root/bin/sh"
   put "$here/guest_init.sh" init
