@@ -46,6 +46,16 @@ bool SetInterval(std::string_view text, AllocatorOptions* options, Error* error)
   return false;
 }
 
+template <std::string AllocatorOptions::*kField>
+bool SetText(std::string_view text, AllocatorOptions* options, Error*) {
+  options->*kField = std::string(text);
+  return true;
+}
+template <std::string AllocatorOptions::*kField>
+std::string TextOf(const AllocatorOptions& options) {
+  return options.*kField;
+}
+
 // What an allocator has beside its pool's options.
 struct OwnField {
   std::string_view name;
@@ -54,12 +64,8 @@ struct OwnField {
 };
 constexpr OwnField kOwnFields[] = {
     {"block_bytes", SetBlockBytes, BlockBytesText},
-    {"stats_file",
-     [](std::string_view text, AllocatorOptions* options, Error*) {
-       options->stats_file = std::string(text);
-       return true;
-     },
-     [](const AllocatorOptions& options) { return options.stats_file; }},
+    {"record_sizes", SetText<&AllocatorOptions::record_sizes>, TextOf<&AllocatorOptions::record_sizes>},
+    {"stats_file", SetText<&AllocatorOptions::stats_file>, TextOf<&AllocatorOptions::stats_file>},
     {"watch_interval_seconds", SetInterval,
      [](const AllocatorOptions& options) { return std::to_string(options.watch_interval_seconds); }},
 };

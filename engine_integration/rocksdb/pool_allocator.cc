@@ -30,9 +30,24 @@ bool PoolAllocator::MakePool(const AllocatorOptions& options, Error* error) {
   }
   options_ = options;
   pool_ = std::move(pool);
-  if (StartPoolWatch(error)) return true;
+  if (StartTrace(error) && StartPoolWatch(error)) return true;
+  trace_.reset();
   pool_.reset();
   return false;
+}
+
+std::function<void(const std::string&)> PoolAllocator::Warner() const {
+  if (options_.info_log == nullptr && !options_.on_warning) return nullptr;
+  return [log = options_.info_log, tell = options_.on_warning](const std::string& warning) {
+    if (log != nullptr) ::rocksdb::Warn(log, "HugepoolAllocator: %s", warning.c_str());
+    if (tell) tell(warning);
+  };
+}
+
+bool PoolAllocator::StartTrace(Error* error) {
+  if (options_.record_sizes.empty()) return true;
+  trace_ = TraceWriter::Create(options_.record_sizes, kTraceMostBytes, Warner(), error);
+  return trace_ != nullptr;
 }
 
 bool PoolAllocator::StartPoolWatch(Error* error) {
@@ -42,12 +57,7 @@ bool PoolAllocator::StartPoolWatch(Error* error) {
   PoolWatchOptions watch;
   watch.file = options_.stats_file;
   watch.interval_seconds = options_.watch_interval_seconds;
-  if (options_.info_log != nullptr || options_.on_warning) {
-    watch.on_warning = [log = options_.info_log, tell = options_.on_warning](const std::string& warning) {
-      if (log != nullptr) ::rocksdb::Warn(log, "HugepoolAllocator: %s", warning.c_str());
-      if (tell) tell(warning);
-    };
-  }
+  watch.on_warning = Warner();
   watch.more_text = [this] { return FallbackText(); };
   watch.more_complaint = [this] { return FallbackComplaint(); };
   watch_ = PoolWatch::Start(pool_, watch, error);
@@ -116,18 +126,24 @@ void* PoolAllocator::Allocate(size_t bytes) {
   thread_local const size_t thread_number = thread_count.fetch_add(1, std::memory_order_relaxed);
   allocation_counts_[thread_number % allocation_counts_.size()].count.fetch_add(1, std::memory_order_relaxed);
   void* block = pool_ == nullptr ? nullptr : pool_->Allocate(bytes);
-  if (block != nullptr && pool_->Owns(block)) [[likely]]
+  if (block != nullptr && pool_->Owns(block)) [[likely]] {
+    if (trace_ != nullptr) [[unlikely]]
+      trace_->Allocated(block, bytes);
     return block;
+  }
   // A pool inherited over fork hands out malloc's blocks: those are fall-back as well, and take the same way back.
   if (block == nullptr) block = std::malloc(std::max<size_t>(bytes, 1));
   if (block == nullptr) return nullptr;
   fallback_count_.fetch_add(1, std::memory_order_relaxed);
   fallback_bytes_.fetch_add(malloc_usable_size(block), std::memory_order_relaxed);
+  if (trace_ != nullptr) trace_->Allocated(block, bytes);
   return block;
 }
 
 void PoolAllocator::Deallocate(void* block) {
   if (block == nullptr) return;
+  if (trace_ != nullptr) [[unlikely]]
+    trace_->Freed(block);
   if (Owns(block)) [[likely]] {
     pool_->Deallocate(block);
     return;

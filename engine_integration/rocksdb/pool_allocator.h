@@ -14,12 +14,14 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
 
 #include "hugepool/pool_watch.h"
 #include "hugepool/rocksdb.h"
+#include "rocksdb_adapter/trace_writer.h"
 
 namespace hugepool::rocksdb {
 
@@ -54,7 +56,12 @@ class PoolAllocator final : public ::rocksdb::MemoryAllocator {
  private:
   static constexpr size_t kUnchargedPart = 128;
 
+  static constexpr uint64_t kTraceMostBytes = uint64_t{1} << 30;
+
   bool StartPoolWatch(Error* error);
+  bool StartTrace(Error* error);
+  // To those whom the options name; nobody where they name none.
+  std::function<void(const std::string&)> Warner() const;
   std::string FallbackText() const;
   std::string FallbackComplaint() const;
   bool Owns(const void* block) const { return pool_ != nullptr && pool_->Owns(block); }
@@ -66,9 +73,10 @@ class PoolAllocator final : public ::rocksdb::MemoryAllocator {
   ::rocksdb::Status ParseOption(const ::rocksdb::ConfigOptions& config, const ::rocksdb::OptionTypeInfo& type,
                                 const std::string& name, const std::string& value, void* address) override;
 
-  // Both are set before anybody allocates, and not changed again.
+  // These are set before anybody allocates, and not changed again.
   AllocatorOptions options_;
   std::shared_ptr<Pool> pool_;
+  std::unique_ptr<TraceWriter> trace_;  // where record_sizes names a file
   struct alignas(64) Shard {
     std::atomic<uint64_t> count{0};
   };

@@ -6,8 +6,8 @@
 #
 # The sources are assigned by := because RocksDB's CMake files look here for the other form, and would take the sources a second time.
 # rocksdb_adapter is a link to the adapter's folder, by which its own includes are found.
-hugepool_SOURCES := registration.cc rocksdb_adapter/allocator_options.cc rocksdb_adapter/c_api.cc rocksdb_adapter/caches.cc rocksdb_adapter/pool_allocator.cc
-hugepool_HEADERS := rocksdb_adapter/include/hugepool/rocksdb.h rocksdb_adapter/include/hugepool_rocksdb.h
+hugepool_SOURCES := registration.cc rocksdb_adapter/allocator_options.cc rocksdb_adapter/c_api.cc rocksdb_adapter/caches.cc rocksdb_adapter/pool_allocator.cc rocksdb_adapter/trace_writer.cc
+hugepool_HEADERS := rocksdb_adapter/include/hugepool/rocksdb.h rocksdb_adapter/include/hugepool/allocation_trace.h rocksdb_adapter/include/hugepool_rocksdb.h
 hugepool_FUNC = hugepool_register
 hugepool_PKGCONFIG_REQUIRES := hugepool
 hugepool_CXXFLAGS := -Iplugin/hugepool -Iplugin/hugepool/rocksdb_adapter/include

@@ -59,6 +59,10 @@ struct AllocatorOptions : PoolOptions {
   // Between two looks at the pool by a thread of the allocator's, which does what is due there (hugepool/pool_watch.h). 1 to 3,600.
   uint32_t watch_interval_seconds = 5;
 
+  // Records the sizes and lifetimes of all blocks into this file (hugepool/allocation_trace.h), up to 1 GiB of it: about
+  // 3 B a call. It costs a lock and a hash look-up for each call, so it is for measuring, not for production. Empty: nothing.
+  std::string record_sizes;
+
   // In code only. One line with the options when the allocator is made, and a warning at the beginning of each episode: pages on a
   // lower rung than asked for, blocks of another node, blocks of malloc's, a file that cannot be written. From a thread of the
   // writer's; a logger outlives the allocator by being shared.
