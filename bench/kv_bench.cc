@@ -12,6 +12,7 @@
 #include "bench/report.h"
 #include "bench/rounds.h"
 #include "bench/signals.h"
+#include "bench/size_trace.h"
 #include "bench/table.h"
 #include "bench/worker.h"
 
@@ -39,23 +40,32 @@ int Main(int argc, char** argv) {
   ParsedOptions parsed = ParseKvOptions(argc, argv);
   if (!parsed.options) return parsed.exit_code;
   KvOptions& options = *parsed.options;
+  std::string problem;
+  if (options.is_replay()) {
+    const auto trace = ReadSizeTrace(options.replay_path, &problem);
+    if (!trace) return Refuse(problem);
+    options.replay_live_bytes = trace->most_live_bytes;
+    options.replay_live_count = trace->most_live_count;
+    if (!options.print_huge_pages_needed) fmt::print("{}\n", FormatSizes(*trace));
+  }
   if (options.print_huge_pages_needed) {
     fmt::print("{}\n", options.PoolCapacityBytes() / kHugePageBytes);
     return kExitOk;
   }
   for (const auto& [option, path] :
        {std::pair{"--json", options.json_path}, {"--csv", options.csv_path}, {"--html", options.html_path}}) {
-    const std::string problem = CheckWritable(option, path);
+    problem = CheckWritable(option, path);
     if (!problem.empty()) return Refuse(problem);
   }
 
-  std::string problem;
-  const auto database = PrepareDatabase(
-      options.db, options.shape, options.named_shape_options, [&] { return signals.Arrived() != 0; }, &problem);
+  const auto database = options.is_replay() ? std::optional(DatabaseFacts())
+                                            : PrepareDatabase(
+                                                  options.db, options.shape, options.named_shape_options,
+                                                  [&] { return signals.Arrived() != 0; }, &problem);
   if (signals.Arrived() != 0) return ExitCodeOf(signals.Arrived());
   if (!database) return Refuse(problem);
   options.shape = database->shape;
-  problem = options.Conflict();
+  if (!options.is_replay()) problem = options.Conflict();
   if (!problem.empty()) return Refuse(problem);
 
   const Machine machine = ReadMachine();

@@ -70,6 +70,7 @@ uint64_t DatabaseShape::BlockCountEstimate() const {
 }
 
 uint64_t KvOptions::CacheBytes() const {
+  if (is_replay()) return replay_live_bytes;
   const uint64_t data_bytes = shape.DataBytesEstimate();
   // Handles are charged to the cache as well (about 150 B a block), and its shards do not fill evenly.
   if (cache_text == "all") return data_bytes * 5 / 4 + shape.BlockCountEstimate() * 256 + (uint64_t{64} << 20);
@@ -80,12 +81,14 @@ uint64_t KvOptions::CacheBytes() const {
 }
 
 uint64_t KvOptions::LiveBytesEstimate() const {
+  if (is_replay()) return replay_live_bytes;
   const uint64_t index_bytes = shape.BlockCountEstimate() * 40;
   return (workload->writes() ? CacheBytes() : std::min(shape.DataBytesEstimate(), CacheBytes())) + index_bytes;
 }
 
 uint64_t KvOptions::PoolCapacityBytes() const {
-  const uint64_t bytes = LiveBytesEstimate() * 105 / 100 + (uint64_t{64} << 20);
+  // The sizes of a trace may be all over the place: a class may round them up by an eighth.
+  const uint64_t bytes = LiveBytesEstimate() * (is_replay() ? 125 : 105) / 100 + (uint64_t{64} << 20);
   return (bytes + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes;
 }
 
@@ -130,7 +133,7 @@ ParsedOptions ParseKvOptions(int argc, char** argv) {
   // The last of a repeated option counts, so that a script's defaults can be overruled at its end.
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.set_version_flag("--version", std::string("kv_bench " HUGEPOOL_VERSION_STRING));
-  app.add_option("--db", options.db, "Directory of the database; made on first use")->required()->type_name("DIR");
+  app.add_option("--db", options.db, "Directory of the database; made on first use")->type_name("DIR");
   app.add_option("--records", records, "Records (16 B keys)")->capture_default_str()->type_name("N");
   app.add_option("--value_bytes", value_bytes, "Size of each value")->capture_default_str()->type_name("BYTES");
   app.add_option("--block_bytes", block_bytes, "RocksDB's block_size")->capture_default_str()->type_name("BYTES");
@@ -158,6 +161,14 @@ ParsedOptions ParseKvOptions(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--write_rate", options.write_rate, "Updates a second of the writer of readwhilewriting")
       ->capture_default_str();
+  app.add_option("--record_sizes", options.record_path,
+                 "Record the block cache's allocations of the first hugepool row into this file; costs that row speed")
+      ->type_name("FILE");
+  app.add_option(
+         "--replay_sizes", options.replay_path,
+         "Play a recorded file (of --record_sizes, or of an engine of yours: the allocator's option record_sizes)\n"
+         "on every allocator, in place of a database")
+      ->type_name("FILE");
   app.add_option("--peer_dirs", peer_dirs, "Where the peers' libraries lie (with ':'), in place of the system's");
   app.add_option("--json", options.json_path, "Write all results to this file")->type_name("FILE");
   app.add_option("--csv", options.csv_path, "Write one line for each round of each allocator to this file")
@@ -171,6 +182,13 @@ ParsedOptions ParseKvOptions(int argc, char** argv) {
     const bool asked = error.get_exit_code() == 0;
     if (asked) return {std::nullopt, app.exit(error)};
     fmt::print(stderr, "kv_bench: {}. Options: kv_bench --help\n", error.what());
+    return {std::nullopt, kExitBadInput};
+  }
+
+  if (options.db.empty() == options.replay_path.empty()) {
+    fmt::print(
+        stderr, "kv_bench: {}. For example: --db=build/db\n",
+        options.db.empty() ? "neither --db nor --replay_sizes is given" : "--db and --replay_sizes exclude each other");
     return {std::nullopt, kExitBadInput};
   }
 
@@ -240,6 +258,11 @@ ParsedOptions ParseKvOptions(int argc, char** argv) {
   }
   std::stable_partition(each_once.begin(), each_once.end(), [](const std::string& name) { return name == kBaseline; });
   options.allocators = each_once;
+  const auto is_hugepool = [](const std::string& name) { return FindAllocator(name)->is_hugepool(); };
+  if (!options.record_path.empty() && std::none_of(each_once.begin(), each_once.end(), is_hugepool)) {
+    return Refuse("--allocators", allocators, "with --record_sizes a list with a row of hugepool in it",
+                  "hugepool-small");
+  }
   if (app.count("--peer_dirs") > 0) options.peer_dirs = CLI::detail::split(peer_dirs, ':');
   for (int i = 0; i < argc; ++i) options.command += (i == 0 ? "" : " ") + std::string(argv[i]);
   return {options, kExitOk};

@@ -37,6 +37,11 @@ enum class CacheType : uint8_t { kLru, kHyperClock };
 
 struct KvOptions {
   std::string db;
+  // In place of a database: a trace to play, and what it needs, filled once it is read.
+  std::string replay_path;
+  uint64_t replay_live_bytes = 0;
+  uint64_t replay_live_count = 0;
+  std::string record_path;  // where the first hugepool row's allocations go
   DatabaseShape shape;
   // Shape options named on the command line; the others take an existing database's values.
   std::vector<std::string> named_shape_options;
@@ -58,6 +63,8 @@ struct KvOptions {
   std::string html_path;
   bool print_huge_pages_needed = false;
   std::string command;  // as typed, for the report
+
+  bool is_replay() const { return !replay_path.empty(); }
 
   // What does not go together now that the database's shape is known, as one sentence; "" when all does.
   std::string Conflict() const;

@@ -61,6 +61,12 @@ nlohmann::ordered_json MakeDocument(const std::vector<RowResult>& rows, const Kv
                                        {"compression", database.shape.compression},
                                        {"block_count", database.block_count},
                                        {"file_bytes", database.file_bytes}}}};
+  if (options.is_replay()) {
+    document["database"] = nullptr;
+    document["replay"] = {{"file", options.replay_path},
+                          {"most_live_bytes", options.replay_live_bytes},
+                          {"most_live_count", options.replay_live_count}};
+  }
   document["curve_shares"] = kCurveShares;
   document["rows"] = nlohmann::ordered_json::array();
   for (const RowResult& row : rows) document["rows"].push_back(ToJson(row));

@@ -129,7 +129,7 @@ void Summarize(uint64_t cache_bytes, std::vector<RowResult>* rows) {
     row.verified_count = TotalOf(row, "verified_count");
     const double hits = static_cast<double>(TotalOf(row, "hit_count"));
     const double misses = static_cast<double>(TotalOf(row, "miss_count"));
-    row.hit_ratio = hits / std::max(1.0, hits + misses);
+    if (hits + misses > 0) row.hit_ratio = hits / (hits + misses);
     const double block_count = row.LastMemory().at("block_count");
     row.blocks_per_gib = block_count / (static_cast<double>(cache_bytes) / 0x1p30);
     row.paced_writes_per_second = MedianOf(OfRounds(row, "paced_writes_per_second"));
@@ -163,8 +163,7 @@ const std::vector<Column>& Columns() {
        Duration},
       {"p999_ns", "p99.9", false, [](const RowResult& row) -> std::optional<double> { return row.p999_ns.median; },
        Duration},
-      {"hit_ratio", "hits", true, [](const RowResult& row) -> std::optional<double> { return row.hit_ratio; },
-       PercentText},
+      {"hit_ratio", "hits", true, [](const RowResult& row) { return row.hit_ratio; }, PercentText},
       {"blocks_per_gib", "blocks/GiB", true,
        [](const RowResult& row) -> std::optional<double> { return row.blocks_per_gib; }, Whole},
       {"pool_footprint", "pool", false, [](const RowResult& row) { return row.pool_footprint; }, ThreeDigits},
@@ -224,7 +223,7 @@ nlohmann::ordered_json ToJson(const RowResult& row) {
   out["p50_ns"] = ToJson(row.p50_ns);
   out["p99_ns"] = ToJson(row.p99_ns);
   out["p999_ns"] = ToJson(row.p999_ns);
-  out["hit_ratio"] = row.hit_ratio;
+  out["hit_ratio"] = row.hit_ratio ? json(*row.hit_ratio) : json();
   out["blocks_per_gib"] = row.blocks_per_gib;
   out["pool_footprint"] = row.pool_footprint ? json(*row.pool_footprint) : json();
   out["process_footprint"] = row.process_footprint ? json(*row.process_footprint) : json();

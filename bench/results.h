@@ -47,8 +47,8 @@ struct RowResult {
   std::optional<double> ratio_to_peer;
   double paced_writes_per_second = 0;    // median
   std::vector<double> latency_curve_ns;  // at kCurveShares, each the median of the rounds
-  double hit_ratio = 0;
-  double blocks_per_gib = 0;  // live blocks, as the wrapper counts, for each GiB of cache capacity
+  std::optional<double> hit_ratio;       // nothing where no block was looked for
+  double blocks_per_gib = 0;             // live blocks, as the wrapper counts, for each GiB of cache capacity
   // ÷ payload, median of the rounds. Nothing where the payload was below 1 MiB: what was cached lies outside of the
   // allocator hook (RocksDB's MultiGet reads past it).
   std::optional<double> pool_footprint;

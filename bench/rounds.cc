@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "bench/ballast.h"
 #include "bench/database.h"
@@ -37,7 +38,9 @@ class Run {
         machine_(machine),
         signals_(signals),
         ballast_(machine.available_bytes / 32) {}
-  ~Run() { RemoveCheckpoints(options_.db); }
+  ~Run() {
+    if (!options_.is_replay()) RemoveCheckpoints(options_.db);
+  }
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
 
@@ -47,6 +50,7 @@ class Run {
   MemoryNeed Need() const;
   double FillSecondsEstimate() const;
   json FillCommand(const AllocatorRow& row, const std::string& db) const;
+  json ReplayCommand(const AllocatorRow& row) const;
   bool Wave(unsigned wave, const std::vector<const AllocatorRow*>& rows);
   RowResult* AddRow(const AllocatorRow* row, unsigned wave);
   bool Start(Runner* runner);
@@ -61,6 +65,7 @@ class Run {
   Signals* const signals_;
   Ballast ballast_;
   std::unique_ptr<Progress> progress_;
+  bool is_recorded_ = false;  // by the first hugepool row
   std::vector<std::unique_ptr<RowResult>> rows_;
 };
 
@@ -104,6 +109,14 @@ json Run::FillCommand(const AllocatorRow& row, const std::string& db) const {
           {"write_rate", options_.write_rate}};
 }
 
+json Run::ReplayCommand(const AllocatorRow& row) const {
+  return {{"command", "replay"},
+          {"allocator", row.name},
+          {"trace", options_.replay_path},
+          {"block_count", options_.replay_live_count},
+          {"pool_bytes", options_.PoolCapacityBytes()}};
+}
+
 bool Run::Ask(Runner* runner, const json& command, json* reply) {
   *reply = runner->process->Ask(command);
   const std::string event = (*reply)["event"];
@@ -137,7 +150,11 @@ bool Run::Start(Runner* runner) {
     return true;
   }
   json reply;
-  if (!Ask(runner, FillCommand(row, db), &reply)) return false;
+  json command = options_.is_replay() ? ReplayCommand(row) : FillCommand(row, db);
+  if (row.is_hugepool() && !options_.record_path.empty() && !std::exchange(is_recorded_, true)) {
+    command["record_sizes"] = options_.record_path;
+  }
+  if (!Ask(runner, command, &reply)) return false;
   progress_->Done(FillSecondsEstimate());
   if (!runner->alive()) return true;
   RowResult& result = *runner->result;
@@ -219,14 +236,16 @@ RunOutcome Run::All() {
   const AllocatorRow& baseline = *FindAllocator(kBaseline);
   if (2 * WorkerBytes(baseline, need) > need.available_bytes) {
     outcome.refusal = fmt::format(
-        "--records={} with --cache_bytes={} needs about {} of memory (two workers), {} are available. Use fewer "
-        "--records or a smaller --cache_bytes",
-        database_.shape.record_count, options_.cache_text, FormatBytes(2 * WorkerBytes(baseline, need) >> 20 << 20),
-        FormatBytes(need.available_bytes >> 20 << 20));
+        "{} needs about {} of memory (two workers), {} are available. Use {}",
+        options_.is_replay()
+            ? "--replay_sizes=" + options_.replay_path
+            : fmt::format("--records={} with --cache_bytes={}", database_.shape.record_count, options_.cache_text),
+        FormatBytes(2 * WorkerBytes(baseline, need) >> 20 << 20), FormatBytes(need.available_bytes >> 20 << 20),
+        options_.is_replay() ? "a shorter trace" : "fewer --records or a smaller --cache_bytes");
     return outcome;
   }
   const auto waves = PlanWaves(rows, need);
-  RemoveCheckpoints(options_.db);  // of a run that was killed
+  if (!options_.is_replay()) RemoveCheckpoints(options_.db);  // of a run that was killed
   size_t worker_count = 0;
   for (const auto& wave : waves) worker_count += wave.size();
   progress_ = std::make_unique<Progress>(
@@ -236,7 +255,8 @@ RunOutcome Run::All() {
     progress_->Say(fmt::format("{} waves: not all workers fit into memory beside each other", waves.size()));
   }
   // Or else the first worker to fill gets its memory between the pages of the files that it reads.
-  WarmPageCache(options_.db, machine_.available_bytes / 4, [this] { return signals_->Arrived() != 0; });
+  if (!options_.is_replay())
+    WarmPageCache(options_.db, machine_.available_bytes / 4, [this] { return signals_->Arrived() != 0; });
   for (size_t wave = 0; wave < waves.size() && !outcome.interrupted; ++wave) {
     outcome.interrupted = !Wave(static_cast<unsigned>(wave) + 1, waves[wave]);
   }

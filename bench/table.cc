@@ -75,14 +75,28 @@ std::string FormatPages(const nlohmann::json& pages) {
   return text;
 }
 
-std::string FormatTable(const std::vector<RowResult>& rows, const KvOptions& options, const Machine& machine) {
-  const auto leads = PeerLeads(rows, options.rate == 0);
-  std::string text = fmt::format(
+namespace {
+
+std::string Heading(const KvOptions& options) {
+  if (options.is_replay()) {
+    return fmt::format(
+        "replay of {}: at most {} in {} blocks live; {} rounds of {} s; latency of an allocation by itself\n\n",
+        options.replay_path, FormatBytes(options.replay_live_bytes >> 10 << 10), options.replay_live_count,
+        options.round_count, options.seconds);
+  }
+  return fmt::format(
       "{} records of {} + {} B, {} B blocks, {}, {} cache of {} ({}), {} threads, {} rounds of {} s\n{}: {}{}\n\n",
       options.shape.record_count, 16, options.shape.value_bytes, options.shape.block_bytes, options.shape.compression,
       ToString(options.cache_type), FormatBytes(options.CacheBytes() >> 20 << 20), options.cache_text,
       options.thread_count, options.round_count, options.seconds, options.workload->name, options.workload->description,
       options.rate > 0 ? fmt::format("; {} operations a second, each from its moment on", options.rate) : "");
+}
+
+}  // namespace
+
+std::string FormatTable(const std::vector<RowResult>& rows, const KvOptions& options, const Machine& machine) {
+  const auto leads = PeerLeads(rows, options.rate == 0);
+  std::string text = Heading(options);
   text += Measures(rows, leads) + "\n" + Pages(rows) + "\n";
   text +=
       "ops/s: median of the rounds. ÷ malloc, ÷ best peer (of those on 4 KiB pages, or of those on huge ones): median "

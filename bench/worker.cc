@@ -21,6 +21,7 @@
 #include "bench/kv_options.h"
 #include "bench/process_memory.h"
 #include "bench/record_source.h"
+#include "bench/size_trace.h"
 #include "bench/warm_up.h"
 
 namespace hugepool::bench {
@@ -45,15 +46,21 @@ class Worker {
  public:
   // Each answers its command; "failed" and "skipped" end the worker.
   json Fill(const json& command);
+  json Replay(const json& command);
   json Round(const json& command);
 
  private:
+  // Nothing when the row's library is loaded and its allocator made; else the reply.
+  std::optional<json> Prepare(const json& command);
   bool MakeAllocator(const json& command, Error* error);
+  void TakeBaseline();
+  json PlayRound(double seconds);
   std::string Open(const json& command);
   void Churn(double turnovers, uint64_t cache_bytes);
   RoundResult Operate(unsigned round, double seconds, const std::function<void()>& tick,
                       const std::function<void()>& tail);
   json WarmUpFor(double most_seconds);
+  json ReplyOf(const RoundResult& result, const json& memory) const;
   std::shared_ptr<::rocksdb::Cache> MakeCache(const json& command) const;
   void Collapse();
   void Sample();
@@ -69,6 +76,8 @@ class Worker {
   std::unique_ptr<::rocksdb::DB> db_;
   std::unique_ptr<Clients> clients_;
   bool writes_ = false;
+  std::optional<SizeTrace> trace_;  // in place of the five above
+  std::unique_ptr<SizePlayer> player_;
 
   // Before the cache filled; footprints are what came on top.
   uint64_t baseline_process_bytes_ = 0;
@@ -89,6 +98,7 @@ bool Worker::MakeAllocator(const json& command, Error* error) {
     options.huge_pages = *row_->pool;
     options.wait_for_huge_pages_seconds = kWaitForHugePagesSeconds;
     options.name = row_->name;
+    options.record_sizes = command.value("record_sizes", "");
     inner = rocksdb::NewMemoryAllocator(options, error);
     if (inner == nullptr) return false;
     pool_ = rocksdb::PoolOf(*inner);
@@ -110,7 +120,7 @@ std::shared_ptr<::rocksdb::Cache> Worker::MakeCache(const json& command) const {
   return ::rocksdb::NewLRUCache(options);
 }
 
-json Worker::Fill(const json& command) {
+std::optional<json> Worker::Prepare(const json& command) {
   row_ = FindAllocator(command.at("allocator"));
   if (row_ == nullptr) return Failed("unknown allocator");
   const std::string loaded = LoadedMalloc();
@@ -120,16 +130,78 @@ json Worker::Fill(const json& command) {
   if (!loaded_as_asked) {
     return Failed(fmt::format("asked for {}, but maps show {}", row_->Settings(), loaded));
   }
-
   Error error;
-  if (!MakeAllocator(command, &error)) return {{"event", "skipped"}, {"reason", error.ToString()}};
-  cache_ = MakeCache(command);
-  const std::string problem = Open(command);
-  if (!problem.empty()) return Failed(problem);
+  if (MakeAllocator(command, &error)) return std::nullopt;
+  return json{{"event", "skipped"}, {"reason", error.ToString()}};
+}
 
+void Worker::TakeBaseline() {
   baseline_process_bytes_ = ReadFootprintBytes();
   baseline_table_bytes_ = allocator_->table().table_bytes();
   baseline_payload_bytes_ = allocator_->table().payload_bytes();
+}
+
+// In place of a database: one pass over the trace, so that the pool has learned its sizes and memory is there.
+json Worker::Replay(const json& command) {
+  if (std::optional<json> reply = Prepare(command)) return *reply;
+  std::string problem;
+  trace_ = ReadSizeTrace(command.at("trace"), &problem);
+  if (!trace_) return Failed(problem);
+  player_ = std::make_unique<SizePlayer>(*trace_, allocator_.get());
+  TakeBaseline();
+  const auto start = Clock::now();
+  problem = player_->Play();
+  if (!problem.empty()) return Failed(problem);
+  const double fill_seconds = SecondsSince(start);
+  player_->FreeRest();
+  problem = player_->PlayToPeak();
+  if (!problem.empty()) return Failed(problem);
+  if (row_->collapse) Collapse();
+  const json memory = Memory();
+  player_->FreeRest();
+  return {{"event", "filled"},
+          {"loaded", LoadedMalloc()},
+          {"fill_seconds", fill_seconds},
+          {"warm_up", {{"seconds", 0}, {"is_steady", true}}},
+          {"memory", memory}};
+}
+
+json Worker::PlayRound(double seconds) {
+  samples_ = json::array();
+  round_start_ = Clock::now();
+  player_->TakeLatency();
+  const uint64_t verified_before = player_->verified_count();
+  double play_seconds = 0;
+  uint64_t pass_count = 0;
+  std::string problem;
+  for (; play_seconds < seconds && problem.empty(); ++pass_count) {
+    const auto start = Clock::now();
+    problem = player_->Play();
+    play_seconds += SecondsSince(start);
+    player_->FreeRest();
+  }
+  RoundResult result;
+  result.latency = player_->TakeLatency();
+  // Memory where the trace has most live, in a pass of its own: looking takes time.
+  if (problem.empty()) problem = player_->PlayToPeak();
+  if (!problem.empty()) return Failed(problem);
+  Sample();
+  const json memory = Memory();
+  player_->FreeRest();
+  running_seconds_ += SecondsSince(round_start_);
+  const uint64_t operation_count = pass_count * trace_->events.size();
+  result.operation_count = operation_count;
+  result.verified_count = player_->verified_count() - verified_before;
+  result.operations_per_second = static_cast<double>(operation_count) / std::max(play_seconds, 1e-9);
+  return ReplyOf(result, memory);
+}
+
+json Worker::Fill(const json& command) {
+  if (std::optional<json> reply = Prepare(command)) return *reply;
+  cache_ = MakeCache(command);
+  const std::string problem = Open(command);
+  if (!problem.empty()) return Failed(problem);
+  TakeBaseline();
   const auto start = Clock::now();
   clients_->Fill(command.at("stride"));
   const double fill_seconds = SecondsSince(start);
@@ -138,7 +210,7 @@ json Worker::Fill(const json& command) {
   if (!clients_->Problem().empty()) return Failed(clients_->Problem());
   if (row_->collapse) Collapse();
   return {{"event", "filled"},
-          {"loaded", loaded},
+          {"loaded", LoadedMalloc()},
           {"fill_seconds", fill_seconds},
           {"warm_up", warm_up},
           {"memory", Memory()}};
@@ -231,7 +303,7 @@ json Worker::Memory() {
       {"filled_payload_bytes", table.payload_bytes() - std::min(table.payload_bytes(), baseline_payload_bytes_)},
       {"block_count", table.block_count()},
       {"process_bytes", ProcessBytes()},
-      {"cache_usage_bytes", cache_->GetUsage()}};
+      {"cache_usage_bytes", cache_ == nullptr ? 0 : cache_->GetUsage()}};
   std::vector<Mapping> mappings = ReadMappings();
   table.ForEachBlock([&](uintptr_t address) {
     if (Mapping* mapping = Find(&mappings, address)) mapping->holds_block = true;
@@ -260,16 +332,7 @@ json Worker::Memory() {
   return memory;
 }
 
-json Worker::Round(const json& command) {
-  if (clients_ == nullptr) return Failed("round before fill");
-  json memory;
-  samples_ = json::array();
-  round_start_ = Clock::now();
-  const double seconds = command.at("seconds");
-  const RoundResult result = Operate(
-      command.at("round"), seconds, [this] { Sample(); }, [&] { memory = Memory(); });
-  running_seconds_ += seconds;
-  if (!clients_->Problem().empty()) return Failed(clients_->Problem());
+json Worker::ReplyOf(const RoundResult& result, const json& memory) const {
   json curve = json::array();
   for (const double share : kCurveShares) curve.push_back(result.latency.QuantileNs(share));
   return {{"event", "round"},
@@ -285,6 +348,20 @@ json Worker::Round(const json& command) {
           {"latency_curve_ns", curve},
           {"samples", samples_},
           {"memory", memory}};
+}
+
+json Worker::Round(const json& command) {
+  const double seconds = command.at("seconds");
+  if (player_ != nullptr) return PlayRound(seconds);
+  if (clients_ == nullptr) return Failed("round before fill");
+  json memory;
+  samples_ = json::array();
+  round_start_ = Clock::now();
+  const RoundResult result = Operate(
+      command.at("round"), seconds, [this] { Sample(); }, [&] { memory = Memory(); });
+  running_seconds_ += seconds;
+  if (!clients_->Problem().empty()) return Failed(clients_->Problem());
+  return ReplyOf(result, memory);
 }
 
 // Reads up to the next newline. False at the end of the stream.
@@ -321,6 +398,8 @@ int WorkerMain() {
     json reply;
     if (name == "fill") {
       reply = worker->Fill(command);
+    } else if (name == "replay") {
+      reply = worker->Replay(command);
     } else if (name == "round") {
       reply = worker->Round(command);
     } else if (name == "finish") {

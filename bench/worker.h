@@ -1,6 +1,6 @@
 // Worker: one process that fills one block cache on one allocator and works with it when told to.
 //
-// Shape      one JSON object a line. Commands on kCommandFd: fill, round, finish. Replies on kReplyFd, one for each:
+// Shape      one JSON object a line. Commands on kCommandFd: fill or replay, round, finish. Replies on kReplyFd, one for each:
 //            filled, round, finished; or skipped (this machine cannot run the row), or failed (something is wrong):
 //            both with a reason, and the process ends
 // Units      bytes, seconds, nanoseconds; named so

@@ -45,7 +45,7 @@ class PoolAllocator final : public ::rocksdb::MemoryAllocator {
   void* Allocate(size_t bytes) override;
   void Deallocate(void* block) override;
   // What the cache charges for the block: what it takes of the pool, less the start of it on a cache line, as far as that is
-  // 1/128. malloc charges no header either, and a cache of the same capacity is not to hold fewer blocks for that.
+  // 1/160. malloc charges no header either, and a cache of the same capacity is not to hold fewer blocks for that.
   size_t UsableSize(void* block, size_t allocation_bytes) const override;
 
   // Since it was made. Counted in shards, so that threads do not meet on one cache line.
@@ -54,7 +54,7 @@ class PoolAllocator final : public ::rocksdb::MemoryAllocator {
   const std::shared_ptr<Pool>& pool() const { return pool_; }
 
  private:
-  static constexpr size_t kUnchargedPart = 128;
+  static constexpr size_t kUnchargedPart = 160;
 
   static constexpr uint64_t kTraceMostBytes = uint64_t{1} << 30;
 

@@ -53,6 +53,27 @@ TEST(KvBenchBadInput, MissingDatabaseOptionIsNamed) {
   EXPECT_NE(outcome.error.find("--db"), std::string::npos) << outcome.error;
 }
 
+TEST(KvBenchBadInput, DatabaseAndTraceExcludeEachOther) {
+  const Outcome outcome = RunKvBench({"--db=/tmp/x", "--replay_sizes=/tmp/y"});
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_NE(outcome.error.find("exclude each other"), std::string::npos) << outcome.error;
+}
+
+TEST(KvBenchBadInput, WhatIsNoTraceIsNamed) {
+  const Outcome outcome = RunKvBench({"--replay_sizes=/nonexistent/sizes"});
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_NE(outcome.error.find("--replay_sizes=/nonexistent/sizes"), std::string::npos) << outcome.error;
+  EXPECT_NE(outcome.error.find("--record_sizes"), std::string::npos) << outcome.error;
+}
+
+TEST(KvBenchBadInput, RecordingNeedsARowThatCan) {
+  ScratchDir dir;
+  const Outcome outcome =
+      RunKvBench({"--db=" + (dir / "db"), "--record_sizes=" + (dir / "sizes"), "--allocators=malloc"});
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_NE(outcome.error.find("a row of hugepool"), std::string::npos) << outcome.error;
+}
+
 TEST(KvBenchBadInput, HelpIsNoError) {
   const Outcome outcome = RunKvBench({"--help"});
   EXPECT_EQ(outcome.exit_code, 0);

@@ -278,6 +278,39 @@ TEST(KvBench, TurnoversChurnBeforeTheWarmUpThatIsFound) {
   EXPECT_LT(row.at("warm_up_seconds"), 30);
 }
 
+// What one run records, another one plays on every allocator: the same bytes for all.
+TEST(KvBench, RecordedSizesAreReplayed) {
+  ScratchDir dir;
+  const std::string trace_path = dir / "sizes";
+  const Outcome recorded = RunKvBench(Arguments(
+      dir, {"--record_sizes=" + trace_path, "--cache_bytes=50%", "--allocators=malloc,hugepool-small,hugepool-thp"}));
+  ASSERT_EQ(recorded.exit_code, 0) << recorded.error;
+  const std::vector<std::string> replay = {"--replay_sizes=" + trace_path,
+                                           "--json=" + (dir / "out.json"),
+                                           "--html=" + (dir / "page.html"),
+                                           "--rounds=2",
+                                           "--seconds=0.2",
+                                           "--allocators=malloc,jemalloc,hugepool-small"};
+  const Outcome outcome = RunKvBench(replay);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.error;
+  EXPECT_NE(outcome.output.find("share of all bytes"), std::string::npos) << outcome.output;
+  const json document = FileJson(dir / "out.json");
+  EXPECT_TRUE(document.at("database").is_null());
+  const double most_live_bytes = document.at("replay").at("most_live_bytes");
+  EXPECT_GT(most_live_bytes, 3'000'000) << "half of 8 MB";
+  for (const json& row : document.at("rows")) {
+    if (row.at("status") == "skipped") continue;
+    ASSERT_EQ(row.at("status"), "ok") << row.at("reason");
+    EXPECT_EQ(row.at("memory").at("payload_bytes"), most_live_bytes) << row.at("name");
+    EXPECT_TRUE(row.at("hit_ratio").is_null());
+    EXPECT_GT(row.at("verified_count"), 1000);
+    EXPECT_GT(row.at("p50_ns").at("median"), 0);
+  }
+  std::vector<std::string> needed = replay;
+  needed.push_back("--huge_pages_needed");
+  EXPECT_GT(std::stoull(RunKvBench(needed).output), static_cast<uint64_t>(most_live_bytes) >> 21);
+}
+
 TEST(KvBench, MissingPeerIsSkippedAndItsPackageNamed) {
   ScratchDir dir;
   const Outcome outcome =

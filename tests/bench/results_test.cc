@@ -62,7 +62,7 @@ TEST(Results, FootprintsHitsAndFlatness) {
   EXPECT_DOUBLE_EQ(*rows[0].process_footprint, (880.0 + 900.0) / 2 / 800);
   // Blocks that malloc served are no payload of the pool: 1000 - 100.
   EXPECT_DOUBLE_EQ(*rows[0].pool_footprint, (945.0 + 990.0) / 2 / 900);
-  EXPECT_DOUBLE_EQ(rows[0].hit_ratio, 0.75);
+  EXPECT_DOUBLE_EQ(rows[0].hit_ratio.value_or(0), 0.75);
   EXPECT_DOUBLE_EQ(rows[0].blocks_per_gib, 100);
   EXPECT_NEAR(rows[0].process_flatness, 10.0 / 890, 1e-12);
   EXPECT_NEAR(*rows[0].pool_flatness, 22.5 / 967.5, 1e-12);

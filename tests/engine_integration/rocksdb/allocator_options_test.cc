@@ -112,7 +112,7 @@ TEST_F(AllocatorByText, WhatIsWrongIsNamedWithWhatIsAllowed) {
   } table[] = {
       {"huge_pages=off", "capacity_bytes = 0", "Allowed: 2M to"},
       {"capcity=8M", "capcity", "Allowed: capacity, huge_pages, page,"},
-      {"capcity=8M", "capcity", "name, block_bytes, stats_file, watch_interval_seconds."},
+      {"capcity=8M", "capcity", "name, block_bytes, record_sizes, stats_file, watch_interval_seconds."},
       {"capacity=8X", "capacity: '8X'", "K, M, G, T"},
       {"capacity=8M; huge_pages=yes", "huge_pages = 'yes'", "required, preferred, transparent, off"},
       {"capacity=8M; placement=node(999)", "999", "nodes"},

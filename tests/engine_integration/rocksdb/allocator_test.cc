@@ -117,7 +117,7 @@ TEST(RocksdbAllocator, RefusedOptionsAreExplained) {
 
 TEST(RocksdbAllocator, WorksWithoutExceptionsAndTypeInformation) { EXPECT_TRUE(PlainUserIsServed()); }
 
-// What the cache charges is what a block takes of the pool, and 1/128 less where the request is that much smaller.
+// What the cache charges is what a block takes of the pool, and 1/160 less where the request is that much smaller.
 TEST(RocksdbAllocator, UsableSizeIsTheTrueFootprintWithinACacheLine) {
   const auto pool = MakePool(64 * kMiB);
   const auto allocator = rocksdb::NewMemoryAllocator(pool);
@@ -125,7 +125,7 @@ TEST(RocksdbAllocator, UsableSizeIsTheTrueFootprintWithinACacheLine) {
     const uint64_t before = pool->Stats().allocated_bytes;
     void* block = allocator->Allocate(bytes);
     const size_t taken_bytes = pool->Stats().allocated_bytes - before;
-    EXPECT_EQ(allocator->UsableSize(block, bytes), std::max(bytes, taken_bytes - taken_bytes / 128)) << bytes;
+    EXPECT_EQ(allocator->UsableSize(block, bytes), std::max(bytes, taken_bytes - taken_bytes / 160)) << bytes;
     EXPECT_EQ(allocator->UsableSize(block, taken_bytes), taken_bytes) << "never more than there is";
     allocator->Deallocate(block);
   }

@@ -2,6 +2,9 @@
 
 #include <hugepool/rocksdb.h>
 #include <rocksdb/cache.h>
+#if __has_include(<rocksdb/advanced_cache.h>)
+#include <rocksdb/advanced_cache.h>  // where Cache itself is from RocksDB 8 on
+#endif
 
 namespace hugepool::testing {
 

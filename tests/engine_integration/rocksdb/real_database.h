@@ -10,6 +10,9 @@
 #include <hugepool/pool.h>
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
+#if __has_include(<rocksdb/advanced_cache.h>)
+#include <rocksdb/advanced_cache.h>  // where Cache itself is from RocksDB 8 on
+#endif
 
 #include <memory>
 #include <string>

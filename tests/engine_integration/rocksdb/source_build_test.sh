@@ -100,9 +100,11 @@ must "building RocksDB $version" cmake --build "$work/build" --target rocksdb
 tests=$source_dir/tests/engine_integration/rocksdb
 must "building the tests" c++ -std=c++20 "${compile[@]}" ${sanitize:+-fsanitize=undefined} -I"$source_dir/tests" -I"$work/rocksdb/include" \
   -I"$source_dir/engine_integration/rocksdb/include" -I"$prefix/include" -o "$work/plugin_test" "$tests"/plugin_test.cc \
-  "$tests"/{allocator,allocator_options,cache,new_cache,everywhere,monitoring}_test.cc "$tests"/{real_database,plain_user}.cc \
+  "$tests"/{allocator,allocator_options,cache,new_cache,everywhere,monitoring,recording}_test.cc "$tests"/{real_database,plain_user}.cc \
   "$work/build/librocksdb.a" -L"$(dirname "$PKG_CONFIG_PATH")" -Wl,-rpath,"$(dirname "$PKG_CONFIG_PATH")" -lhugepool -llz4 \
   -lgmock -lgtest -lgtest_main -lpthread -ldl
-must "the tests on RocksDB $version" "$work/plugin_test" --gtest_color=no
+# There the id is known without a registration: plugin_test.cc says so.
+must "the tests on RocksDB $version" "$work/plugin_test" --gtest_color=no \
+  --gtest_filter='-AllocatorByText.WithoutRegistrationTheIdIsNotKnown'
 sed -n 's/^\[  PASSED  \] \([0-9]*\) tests*\./passed: \1 tests on RocksDB '"$version${sanitize:+ under AddressSanitizer}"'/p; /SKIPPED/p' \
   "$scratch/must.log" | sort | uniq -c | sed 's/^ *1 //' | tail -n 12

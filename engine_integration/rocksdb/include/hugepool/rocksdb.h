@@ -79,7 +79,7 @@ HUGEPOOL_EXPORT std::shared_ptr<::rocksdb::MemoryAllocator> NewMemoryAllocator(c
 // The same on a pool that is there. nullptr when `pool` is. Several allocators may share one pool.
 HUGEPOOL_EXPORT std::shared_ptr<::rocksdb::MemoryAllocator> NewMemoryAllocator(std::shared_ptr<Pool> pool);
 
-// A cache on a pool of its own: what it charges is what its blocks take of the pool (UsableSize, within 1/128: the rounding up
+// A cache on a pool of its own: what it charges is what its blocks take of the pool (UsableSize, within 1/160: the rounding up
 // to cache lines is not charged), and its handles too, as `cache` says by default. allocator.capacity_bytes = 0: CapacityFor(cache.capacity, allocator).
 // nullptr and *error (when not null) filled as by NewMemoryAllocator, where `cache` names an allocator already, and where RocksDB
 // refuses `cache`.
