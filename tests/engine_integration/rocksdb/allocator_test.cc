@@ -1,10 +1,8 @@
-// The adapter's promises, without a database: see hugepool/rocksdb.h.
+// The adapter's promises, most without a database: see hugepool/rocksdb.h. What RocksDB asks of any allocator: contract_test.cc.
 #include <gtest/gtest.h>
 #include <hugepool/rocksdb.h>
 #include <malloc.h>
 #include <rocksdb/cache.h>
-#include <rocksdb/convenience.h>
-#include <rocksdb/utilities/object_registry.h>
 
 #include <cstring>
 #include <thread>
@@ -18,10 +16,10 @@ namespace {
 
 constexpr size_t kMiB = size_t{1} << 20;
 
-std::shared_ptr<Pool> MakePool(size_t capacity_bytes, HugePages huge_pages = HugePages::kOff) {
+std::shared_ptr<Pool> MakePool(size_t capacity_bytes) {
   PoolOptions options;
   options.capacity_bytes = capacity_bytes;
-  options.huge_pages = huge_pages;
+  options.huge_pages = HugePages::kOff;
   Error error;
   std::shared_ptr<Pool> pool = Pool::Create(options, &error);
   EXPECT_NE(pool, nullptr) << error.ToString();
@@ -47,60 +45,6 @@ class ForeignAllocator final : public ::rocksdb::MemoryAllocator {
   void* Allocate(size_t bytes) override { return std::malloc(bytes); }
   void Deallocate(void* block) override { std::free(block); }
 };
-
-class AllocatorContract : public ::testing::TestWithParam<HugePages> {
- protected:
-  void SetUp() override {
-    const std::string why_not = WhyNot(GetParam(), 8);
-    if (!why_not.empty()) GTEST_SKIP() << why_not;
-    pool_ = MakePool(16 * kMiB, GetParam());
-    allocator_ = rocksdb::NewMemoryAllocator(pool_);
-    ASSERT_NE(allocator_, nullptr);
-  }
-  std::shared_ptr<Pool> pool_;
-  std::shared_ptr<::rocksdb::MemoryAllocator> allocator_;
-};
-
-// What RocksDB's memory_allocator_test asks of an allocator: Allocate, UsableSize, Deallocate.
-TEST_P(AllocatorContract, ServesAndFreesABlock) {
-  void* block = allocator_->Allocate(1024);
-  ASSERT_NE(block, nullptr);
-  EXPECT_TRUE(pool_->Owns(block));
-  EXPECT_GE(allocator_->UsableSize(block, 1024), 1024u);
-  std::memset(block, 0x5a, allocator_->UsableSize(block, 1024));
-  allocator_->Deallocate(block);
-  EXPECT_EQ(pool_->Stats().allocated_count, 0u);
-}
-
-// The same test's round trip: the text of an allocator leads back to the very object.
-TEST_P(AllocatorContract, TextLeadsBackToTheObject) {
-  ::rocksdb::ConfigOptions config;
-  config.registry = ::rocksdb::ObjectRegistry::Default();
-  config.ignore_unknown_options = false;
-  config.ignore_unsupported_options = false;
-  std::shared_ptr<::rocksdb::MemoryAllocator> found;
-  const ::rocksdb::Status status =
-      ::rocksdb::MemoryAllocator::CreateFromString(config, allocator_->ToString(config), &found);
-  ASSERT_TRUE(status.ok()) << status.ToString();
-  EXPECT_EQ(found, allocator_);
-}
-
-// The same test's database: 200 keys come back through a cache of 1 MB whose use grows.
-TEST_P(AllocatorContract, SmallDatabaseFillsItsCache) {
-  RealDatabase database(200);
-  ASSERT_EQ(database.Create(), "");
-  const auto cache = MakeCache(CacheKind::kLru, kMiB, allocator_);
-  ASSERT_EQ(database.Open(cache), "");
-  const size_t usage_before = cache->GetUsage();
-  ASSERT_EQ(database.ReadAtRandom(1, 400), "");
-  EXPECT_GT(cache->GetUsage(), usage_before);
-  EXPECT_GT(pool_->Stats().allocated_count, 0u);
-  EXPECT_EQ(rocksdb::Fallback(*allocator_)->count, 0u);
-}
-
-INSTANTIATE_TEST_SUITE_P(Backings, AllocatorContract,
-                         ::testing::Values(HugePages::kRequired, HugePages::kTransparent, HugePages::kOff),
-                         [](const auto& parameter) { return std::string(ToString(parameter.param)); });
 
 TEST(RocksdbAllocator, NoPoolGivesNoAllocator) {
   EXPECT_EQ(rocksdb::NewMemoryAllocator(std::shared_ptr<Pool>()), nullptr);
