@@ -73,25 +73,6 @@ TEST_P(CacheOnPool, EvictionChurnReadsRightFromTheRightPages) {
   EXPECT_TRUE(pool->CheckInvariants(&why)) << why;
 }
 
-TEST_P(CacheOnPool, ExhaustedPoolFallsBackCountedAndReadsRight) {
-  auto allocator = MakeAllocator(4 * kMiB);
-  ASSERT_NE(allocator, nullptr);
-  const auto pool = rocksdb::PoolOf(*allocator);
-  auto cache = MakeCache(cache_kind(), 64 * kMiB, allocator);  // wants more than the pool has
-  ASSERT_EQ(database_.Open(cache), "");
-  ASSERT_EQ(database_.ReadAtRandom(4, 20000), "");
-  const rocksdb::FallbackStats fallback = *rocksdb::Fallback(*allocator);
-  EXPECT_GT(fallback.live_count, 1000u);
-  EXPECT_GT(fallback.live_bytes, 4 * kMiB);
-  EXPECT_LE(fallback.live_count, fallback.count);
-  EXPECT_GT(pool->Stats().allocated_count, 0u);
-
-  database_.Close();
-  cache.reset();
-  EXPECT_EQ(rocksdb::Fallback(*allocator)->live_count, 0u);
-  EXPECT_EQ(pool->Stats().allocated_count, 0u);
-}
-
 INSTANTIATE_TEST_SUITE_P(Kinds, CacheOnPool,
                          ::testing::Combine(::testing::Values(CacheKind::kLru, CacheKind::kHyperClock),
                                             ::testing::Values(HugePages::kRequired, HugePages::kTransparent,

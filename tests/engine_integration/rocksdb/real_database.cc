@@ -14,12 +14,6 @@
 namespace hugepool::testing {
 namespace {
 
-std::string KeyOf(int record) {
-  char key[32];
-  std::snprintf(key, sizeof key, "key%08d", record);
-  return key;
-}
-
 ::rocksdb::Options OptionsWith(std::shared_ptr<::rocksdb::Cache> cache) {
   ::rocksdb::BlockBasedTableOptions table;
   table.block_cache = std::move(cache);
@@ -54,7 +48,13 @@ RealDatabase::~RealDatabase() {
   if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
 }
 
-std::string RealDatabase::Value(int record) const {
+std::string RealDatabase::KeyOf(int record) {
+  char key[32];
+  std::snprintf(key, sizeof key, "key%08d", record);
+  return key;
+}
+
+std::string RealDatabase::ValueOf(int record) {
   std::mt19937_64 words(static_cast<uint64_t>(record));
   std::string value(400, '\0');
   for (char& letter : value) letter = static_cast<char>(words());
@@ -70,7 +70,7 @@ std::string RealDatabase::Create() {
   ::rocksdb::WriteOptions options;
   options.disableWAL = true;
   for (int record = 0; record < record_count_; ++record) {
-    const ::rocksdb::Status status = db_->Put(options, KeyOf(record), Value(record));
+    const ::rocksdb::Status status = db_->Put(options, KeyOf(record), ValueOf(record));
     if (!status.ok()) return status.ToString();
   }
   const ::rocksdb::Status status = db_->Flush(::rocksdb::FlushOptions());
@@ -88,7 +88,7 @@ std::string RealDatabase::Open(std::shared_ptr<::rocksdb::Cache> cache) {
 std::string RealDatabase::ReadOne(int record, std::string* value) {
   const ::rocksdb::Status status = db_->Get(::rocksdb::ReadOptions(), KeyOf(record), value);
   if (!status.ok()) return KeyOf(record) + ": " + status.ToString();
-  return *value == Value(record) ? "" : KeyOf(record) + ": another value than was written";
+  return *value == ValueOf(record) ? "" : KeyOf(record) + ": another value than was written";
 }
 
 std::string RealDatabase::ReadInOrder(int first_record, int read_count) {

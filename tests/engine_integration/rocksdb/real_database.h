@@ -35,13 +35,16 @@ class RealDatabase {
   std::string Open(std::shared_ptr<::rocksdb::Cache> cache);
   void Close() { db_.reset(); }
   const std::string& path() const { return path_; }
+  ::rocksdb::DB& db() { return *db_; }
+  int record_count() const { return record_count_; }
+  static std::string KeyOf(int record);
+  static std::string ValueOf(int record);
   // Reads read_count records at random on each thread and compares every value; other ones for another seed.
   std::string ReadAtRandom(int thread_count, int read_count, unsigned seed = 0);
   // Reads read_count records one after the other, from this one on and around the end.
   std::string ReadInOrder(int first_record, int read_count);
 
  private:
-  std::string Value(int record) const;
   std::string ReadOne(int record, std::string* value);
 
   const int record_count_;
