@@ -4,7 +4,7 @@
 # Shape      stages, one after the other; each leaves build/tests/STAGE.tsv (status, name, seconds, reason)
 # Owner      huge pages are reserved by tools/huge_pages.sh for as long as one stage's tests run
 # Errors     exit 1 when a test failed or a stage did not build, 2 for bad input or missing packages
-# Cost       under 30 minutes on two CPUs; with --long under 155
+# Cost       under 45 minutes on two CPUs; with --long some four hours, an hour of it the first time only
 set -u
 export LC_ALL=C
 cd "$(dirname "$0")/.." || exit 1
@@ -30,7 +30,7 @@ Installs the Debian packages that are missing, builds, and runs the tests. The l
                   guest    four NUMA nodes in a virtual machine
                   aarch64  the restartable sequences of AArch64 in an emulated machine
                   long     the soaks (as --long, without the other stages)
-  --long        the soaks too (up to 155 minutes); writes build/long/summary.json
+  --long        the soaks too (some four hours); writes build/long/summary.json
   --seed N      of the random walks, 1 to 4294967295; without it a new one each run, printed
 TEXT
 }
