@@ -12,7 +12,7 @@ build_packages=(g++ cmake ninja-build pkg-config git libhwloc-dev libnuma-dev li
 bench_packages=(libbenchmark-dev libboost1.81-dev libjs-chart.js libjemalloc2 libgoogle-perftools4 libtcmalloc-minimal4
                 libmimalloc2.0 libtbbmalloc2)
 test_packages=(clang clang-format clang-tidy libgtest-dev libgmock-dev qemu-system-x86 busybox-static cpio valgrind
-                lld spin g++-aarch64-linux-gnu qemu-system-arm qemu-user rocksdb-tools)
+                lld spin g++-aarch64-linux-gnu qemu-system-arm qemu-user rocksdb-tools make)
 
 usage() {
   cat <<'TEXT'

@@ -145,6 +145,13 @@ function(hugepool_install)
   install(FILES ${PROJECT_BINARY_DIR}/hugepool.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
   install(FILES ${PROJECT_SOURCE_DIR}/tools/prometheus/hugepool.rules.yml
           DESTINATION ${CMAKE_INSTALL_DATADIR}/hugepool/prometheus)
+  # The adapter as a plugin of RocksDB's own build, which needs no RocksDB here.
+  set(adapter ${PROJECT_SOURCE_DIR}/engine_integration/rocksdb)
+  set(plugin_dir ${CMAKE_INSTALL_DATADIR}/hugepool/rocksdb_plugin)
+  file(GLOB adapter_files CONFIGURE_DEPENDS ${adapter}/*.cc ${adapter}/*.h)
+  install(FILES ${adapter_files} DESTINATION ${plugin_dir}/rocksdb_adapter)
+  install(DIRECTORY ${adapter}/include DESTINATION ${plugin_dir}/rocksdb_adapter)
+  install(DIRECTORY ${adapter}/plugin/ DESTINATION ${plugin_dir})
   if(HUGEPOOL_BUILD_ROCKSDB)
     configure_file(${here}/hugepool-rocksdb.pc.in ${PROJECT_BINARY_DIR}/hugepool-rocksdb.pc @ONLY)
     install(FILES ${PROJECT_BINARY_DIR}/hugepool-rocksdb.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

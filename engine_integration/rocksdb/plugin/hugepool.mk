@@ -1,11 +1,11 @@
 # hugepool.mk: hugepool's block-cache allocator as a plugin of RocksDB's own build, by make. By CMake: CMakeLists.txt, beside this.
 #
-# Set up     ln -s .../engine_integration/rocksdb/plugin ROCKSDB/plugin/hugepool; libhugepool is installed, and pkg-config finds it
+# Set up     libhugepool is installed, and pkg-config finds it; cp -r PREFIX/share/hugepool/rocksdb_plugin ROCKSDB/plugin/hugepool
 # Build      make ROCKSDB_PLUGINS=hugepool ...
 # Result     the adapter is a part of librocksdb, and CreateFromString("id=HugepoolAllocator; ...") knows it without a call
 #
 # The sources are assigned by := because RocksDB's CMake files look here for the other form, and would take the sources a second time.
-# rocksdb_adapter is a link to the adapter's folder, by which its own includes are found.
+# rocksdb_adapter, laid beside this by the installation, is the folder of the adapter's sources, by whose name they include each other.
 hugepool_SOURCES := registration.cc rocksdb_adapter/allocator_options.cc rocksdb_adapter/c_api.cc rocksdb_adapter/caches.cc rocksdb_adapter/pool_allocator.cc rocksdb_adapter/trace_writer.cc
 hugepool_HEADERS := rocksdb_adapter/include/hugepool/rocksdb.h rocksdb_adapter/include/hugepool/allocation_trace.h rocksdb_adapter/include/hugepool_rocksdb.h
 hugepool_FUNC = hugepool_register
