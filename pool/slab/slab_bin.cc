@@ -206,9 +206,11 @@ size_t SlabBin::Allocate(void** objects, size_t count) {
     const size_t taken = run == nullptr ? TakeBack(objects, count) : 0;
     if (taken != 0) return taken;
   }
-  const bool has_short = InfoOfKind(SlabKind::kShort).slot_count() < InfoOfKind(kind).slot_count();
-  if (run == nullptr && has_short) {
-    // Holes that no long slab fits into take short ones before another page is begun: they waste less than the hole is.
+  // Holes that no long slab fits into take short ones before another page is begun: they waste less than the hole is. Not where
+  // a slab is a whole page: any page in use is a hole to it, and one slab that is given back may make it whole.
+  const size_t slot_count = InfoOfKind(kind).slot_count();
+  const bool may_be_short = slot_count < kSlotsPerHugePage && InfoOfKind(SlabKind::kShort).slot_count() < slot_count;
+  if (run == nullptr && may_be_short) {
     NodeArena& arena = window_.arenas->arena(window_.number);
     for (const SlabKind fitting : {SlabKind::kNormal, SlabKind::kShort}) {
       run = arena.AllocateSlabInHole(InfoOfKind(fitting).slot_count(), TagOf(size_class_));

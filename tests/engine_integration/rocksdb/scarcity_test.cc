@@ -186,7 +186,8 @@ TEST_P(StrictCache, RefusesAsOnMallocAndLosesNothing) {
   EXPECT_EQ(on_pool.refusals, on_malloc.refusals);
   // 512 blocks less what the cache takes for itself, and shards that are full before others.
   EXPECT_GT(on_malloc.pinned_count, 300u);
-  EXPECT_GE(on_pool.pinned_count * 100, on_malloc.pinned_count * 98);
+  // Least under AddressSanitizer, whose malloc says that a block takes what was asked for.
+  EXPECT_GE(on_pool.pinned_count * 100, on_malloc.pinned_count * 97);
   EXPECT_LE(on_pool.pinned_count * 100, on_malloc.pinned_count * 102);
   EXPECT_EQ(rocksdb::Fallback(*allocator_)->count, 0u);
 }
