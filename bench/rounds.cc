@@ -77,7 +77,7 @@ MemoryNeed Run::Need() const {
           .free_huge_pages = machine_.free_huge_pages};
 }
 
-// What the bar goes by: some 150 MB a second, and half of the longest warm-up.
+// What the bar goes by: some 150 MB a second, and a quarter of the longest warm-up.
 double Run::FillSecondsEstimate() const {
   const double turned_bytes = options_.turnovers * static_cast<double>(options_.CacheBytes());
   return (static_cast<double>(database_.shape.DataBytesEstimate()) + turned_bytes) / 1.5e8 + 1 +

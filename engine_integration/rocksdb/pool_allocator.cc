@@ -153,7 +153,6 @@ void PoolAllocator::Deallocate(void* block) {
   std::free(block);
 }
 
-// The cache charges what this returns: the true share of memory keeps its budget honest.
 size_t PoolAllocator::UsableSize(void* block, size_t allocation_bytes) const {
   if (!Owns(block)) return malloc_usable_size(block);
   const size_t taken_bytes = pool_->UsableSize(block);
