@@ -138,7 +138,7 @@ bool Run::Start(Runner* runner) {
   const AllocatorRow& row = *runner->result->row;
   progress_->At("filling " + row.name);
   std::string problem, db = options_.db;
-  if (options_.workload->writes()) {
+  if (!options_.is_replay() && options_.workload->writes()) {
     runner->checkpoint = fmt::format("{}-{}", row.name, runner->result->wave);
     db = MakeCheckpoint(options_.db, database_.shape, runner->checkpoint, &problem);
   }
